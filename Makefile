@@ -1,0 +1,52 @@
+# Each target calls a `shardlake` command or a tool; `make` alone lists them.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit check format bench-jobs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or sys.exit("error: Python %d.%d cannot run PyFlink 2.3.\n  Use Python 3.11 or 3.12: make PYTHON=python3.11" % v)'
+	@echo "set-up: Python packages into $(VENV) (once, about a minute, 1.4 GB)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(VENV)/installed ## install everything that is missing (the other targets do so too)
+	@$(BIN)/shardlake setup
+
+demo: $(VENV)/installed ## logs through Kafka and Flink into a lake, with lag on screen, and the sum at the end
+	@$(BIN)/shardlake demo $(DEMO_ARGS)
+
+test: setup ## all tests: unit, pipeline, end to end
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+test-unit: $(VENV)/installed ## the tests that need no server
+	@$(BIN)/pytest -m unit $(PYTEST_ARGS)
+
+check: $(VENV)/installed ## ruff, mypy and import-linter; changes nothing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/installed ## format and fix what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent
+	@$(BIN)/python -m bench.jobs $(BENCH_ARGS)
+
+lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/shardlake lock
+
+clean: ## remove the virtual environment; downloads stay in the cache
+	rm -rf $(VENV) .shardlake

@@ -1,0 +1,1 @@
+"""The engine: runs any pipeline folder of schemas, producers, Flink jobs and consumers."""

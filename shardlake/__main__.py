@@ -1,0 +1,5 @@
+"""`python -m shardlake` is `shardlake`."""
+
+from shardlake.cli.main import main
+
+main()

@@ -1,0 +1,81 @@
+"""`shardlake`: the entry point, and what every command shares."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.markup import escape
+
+from shardlake.cli import consume, doctor, jobs, lag, produce, query, setup, stack
+from shardlake.cli.output import err
+from shardlake.errors import ShardlakeError
+from shardlake.settings import state_folder
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 it holds; 1 something was lost, refused or does not add up; "
+    "2 wrong input; 3 something needed is down, taken or too small.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What every command gets as `ctx.obj`."""
+
+    pipeline: Path
+    verbose: bool
+
+
+@app.callback()
+def shared(
+    ctx: typer.Context,
+    pipeline: Annotated[Path, typer.Option(help="The pipeline's folder.", envvar="SHARDLAKE_PIPELINE")] = Path(),
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    """Logs through a real Kafka and a real Flink into a partitioned lake, on one machine."""
+    ctx.obj = Shared(pipeline=pipeline, verbose=verbose)
+    os.environ.setdefault("SHARDLAKE_STATE", str(state_folder(pipeline)))
+
+
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(stack.status)
+app.command()(stack.logs)
+app.command()(doctor.doctor)
+app.command()(doctor.version)
+app.command()(setup.setup)
+app.command(hidden=True)(setup.lock)
+app.command()(produce.produce)
+app.add_typer(jobs.app, name="jobs")
+app.command()(consume.consume)
+app.command()(lag.lag)
+app.command()(query.query)
+
+
+def main() -> None:
+    """Run the command line; turn errors into one sentence and an exit code."""
+    verbose = {"-v", "--verbose"} & set(sys.argv)
+    try:
+        code = app(standalone_mode=False)
+    except ShardlakeError as error:
+        if verbose:
+            raise
+        err.print(f"[bold red]error:[/] {escape(error.message)}")
+        if error.hint:
+            err.print(f"  {escape(error.hint)}")
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

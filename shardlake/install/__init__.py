@@ -1,0 +1,1 @@
+"""What the servers are made of: pinned jars, the JRE, our own jar, class-data archives."""

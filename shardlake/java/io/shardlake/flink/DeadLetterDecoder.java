@@ -1,0 +1,116 @@
+package io.shardlake.flink;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.List;
+import org.apache.flink.api.common.serialization.DeserializationSchema;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.avro.shaded.org.apache.avro.Schema;
+import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
+import org.apache.flink.avro.shaded.org.apache.avro.io.BinaryDecoder;
+import org.apache.flink.avro.shaded.org.apache.avro.io.DecoderFactory;
+import org.apache.flink.formats.avro.AvroToRowDataConverters;
+import org.apache.flink.formats.avro.AvroToRowDataConverters.AvroToRowDataConverter;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.util.Collector;
+
+/**
+ * Decodes each record afresh. Flink's own format keeps one buffered decoder for all records, so that bytes left over from a bad
+ * one are read as the start of the next (FLINK-31951, FLINK-34474); here the decoder is reset, and every byte must be used.
+ */
+class DeadLetterDecoder implements DeserializationSchema<RowData> {
+    private static final int MAX_VALUE_BYTES = 1 << 20;
+    private static final int HEADER_BYTES = 5;
+
+    private final String url;
+    private final String subject;
+    private final String schema;
+    private final List<String> metadata;
+    private final int fieldCount;
+    private final AvroToRowDataConverter toRow;
+    private final TypeInformation<RowData> produced;
+    private transient WriterSchemas writers;
+    private transient BinaryDecoder decoder;
+
+    DeadLetterDecoder(
+            String url, String subject, String schema, RowType fields, List<String> metadata, TypeInformation<RowData> produced) {
+        this.url = url;
+        this.subject = subject;
+        this.schema = schema;
+        this.metadata = metadata;
+        this.fieldCount = fields.getFieldCount();
+        this.toRow = AvroToRowDataConverters.createRowConverter(fields, false); // timestamp-millis is TIMESTAMP_LTZ
+        this.produced = produced;
+    }
+
+    @Override
+    public void open(InitializationContext context) throws IOException {
+        writers = new WriterSchemas(url, subject, new Schema.Parser().parse(schema));
+    }
+
+    @Override
+    public void deserialize(byte[] value, Collector<RowData> out) throws IOException {
+        out.collect(deserialize(value));
+    }
+
+    @Override
+    public RowData deserialize(byte[] value) throws IOException {
+        if (value == null) {
+            return row(null, null, "null_value", "the value is null");
+        }
+        try {
+            return row((RowData) toRow.convert(decode(value)), value, null, null);
+        } catch (WriterSchemas.RegistryDown error) {
+            throw error; // says nothing of the record: the job restarts and reads it again
+        } catch (Poison error) {
+            return row(null, value, error.kind, error.getMessage());
+        } catch (Exception | StackOverflowError | OutOfMemoryError error) {
+            // The message may hold the value, which may hold PII.
+            return row(null, value, error.getClass().getName(), "the bytes are not a record of the schema they name");
+        }
+    }
+
+    private GenericRecord decode(byte[] value) throws IOException {
+        if (value.length > MAX_VALUE_BYTES) {
+            throw new Poison("TooLarge", value.length + " bytes; at most " + MAX_VALUE_BYTES + " are decoded");
+        }
+        if (value.length < HEADER_BYTES || value[0] != 0) {
+            throw new Poison("NoSchemaId", "the value does not begin with a zero byte and a schema id");
+        }
+        StrictReader reader = writers.reader(ByteBuffer.wrap(value, 1, 4).getInt());
+        decoder = DecoderFactory.get().binaryDecoder(value, HEADER_BYTES, value.length - HEADER_BYTES, decoder);
+        GenericRecord record = reader.read(null, decoder);
+        if (!decoder.isEnd()) {
+            throw new Poison("TrailingBytes", "bytes are left after the record");
+        }
+        return record;
+    }
+
+    private RowData row(RowData fields, byte[] raw, String error, String message) {
+        GenericRowData row = new GenericRowData(fieldCount + metadata.size());
+        for (int i = 0; fields != null && i < fieldCount; i++) {
+            row.setField(i, ((GenericRowData) fields).getField(i));
+        }
+        for (int i = 0; i < metadata.size(); i++) {
+            row.setField(fieldCount + i, switch (metadata.get(i)) {
+                case "error" -> StringData.fromString(error);
+                case "error_message" -> StringData.fromString(message);
+                default -> raw;
+            });
+        }
+        return row;
+    }
+
+    @Override
+    public boolean isEndOfStream(RowData next) {
+        return false;
+    }
+
+    @Override
+    public TypeInformation<RowData> getProducedType() {
+        return produced;
+    }
+}

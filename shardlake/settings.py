@@ -1,0 +1,96 @@
+"""Endpoints and folders: environment over the running local stack over defaults.
+
+`shardlake up` writes where its servers are to a file; every other command reads it, so that nothing needs to be
+passed on. An environment variable wins, and so the same commands work against servers that are somewhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shardlake.errors import BadInput
+
+STACK_FILE = "stack.json"
+DEFAULT_PORT_BASE = 9090
+
+
+def state_folder(pipeline: Path | None = None) -> Path:
+    """Where the running stack leaves its addresses: SHARDLAKE_STATE, or `.shardlake` in the pipeline's folder."""
+    return Path(os.environ.get("SHARDLAKE_STATE") or (pipeline or Path.cwd()) / ".shardlake").resolve()
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept between clones: SHARDLAKE_CACHE, or `shardlake` in the user's cache folder."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("SHARDLAKE_CACHE") or base / "shardlake")
+
+
+def running_stack(state: Path) -> dict[str, Any]:
+    """What the stack that was started last says of itself, {} where there is none."""
+    try:
+        found: dict[str, Any] = json.loads((state / STACK_FILE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return found
+
+
+class _StackFile(PydanticBaseSettingsSource):
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = running_stack(state_folder()).get("settings", {})
+        return values
+
+
+class Settings(BaseSettings):
+    """Where everything is. Each field's environment variable is its alias."""
+
+    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True)
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
+    schema_registry_url: str = Field("http://127.0.0.1:9094/apis/ccompat/v7", alias="SCHEMA_REGISTRY_URL")
+    flink_rest_url: str = Field("http://127.0.0.1:9096", alias="FLINK_REST_URL")
+    lake_url: str = Field("", alias="LAKE_URL", description="A folder or file:// URL.")
+    jobs_folder: str = Field("", alias="SHARDLAKE_JOBS", description="Checkpoints and savepoints.")
+    pii_key: SecretStr = Field(SecretStr(""), alias="SHARDLAKE_PII_KEY", description="Masks PII in the lake.")
+    parallelism: int = Field(2, alias="SHARDLAKE_PARALLELISM", ge=1, description="Of the Flink application.")
+    checkpoint_seconds: float = Field(
+        5, alias="SHARDLAKE_CHECKPOINT_SECONDS", gt=0, description="How often the lake gets new files."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the running stack."""
+        return init_settings, env_settings, _StackFile(settings_cls)
+
+    @classmethod
+    def read(cls, **values: Any) -> Settings:
+        """Settings from all sources. Raises BadInput naming the variable that is wrong."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            msg = f"The setting {first['loc'][0]} is wrong: {first['msg']}."
+            raise BadInput(msg, "See `docs/settings.md`.") from error
+
+    @property
+    def lake_folder(self) -> Path:
+        """The lake's folder on this machine. Raises BadInput where there is none."""
+        if not self.lake_url:
+            msg = "No lake is known: no stack is running here and LAKE_URL is not set."
+            raise BadInput(msg, "Run `shardlake up`, or set LAKE_URL to the lake's folder.")
+        return Path(self.lake_url.removeprefix("file://"))
