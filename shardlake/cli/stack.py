@@ -1,0 +1,200 @@
+"""`shardlake up|down|status|logs`: the local stack."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+
+from shardlake.cli.output import err, out, print_json
+from shardlake.cli.setup import installed
+from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
+
+PortBase = Annotated[
+    int, typer.Option(envvar="SHARDLAKE_PORT_BASE", help="Servers listen on this + 2 to + 10, on 127.0.0.1.")
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Keep topics, schemas, offsets and the lake here. Default: thrown away at the stop.")
+]
+START_SECONDS = 120
+
+
+def up(
+    ctx: typer.Context,
+    port_base: PortBase = DEFAULT_PORT_BASE,
+    data: Data = None,
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is ready.")] = False,
+) -> None:
+    """Start Kafka, the schema registry and Flink, and make the pipeline's topics and schemas. Ctrl-C stops them."""
+    from shardlake.pipeline import Pipeline
+
+    Pipeline.load(ctx.obj.pipeline)
+    installed()
+    if detach:
+        detached_up(ctx.obj.pipeline, port_base, data)
+        _announce(running_stack(state_folder()))
+        return
+    _run_in_foreground(ctx.obj.pipeline, port_base, data)
+
+
+def detached_up(pipeline: Path, port_base: int, data: Path | None) -> None:
+    """Start a launcher of its own session and wait until its stack is ready and has the pipeline's topics."""
+    state = state_folder()
+    state.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "shardlake", "--pipeline", str(pipeline), "up", "--port-base", str(port_base)]
+    command += ["--data", str(data)] if data else []
+    log = state / "launcher.log"
+    with log.open("wb") as file:
+        launcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        found = running_stack(state)
+        if found.get("launcher_pid") == launcher.pid and found.get("provisioned"):
+            return
+        if launcher.poll() is not None:
+            message = log.read_text().strip().removeprefix("error: ")
+            raise {2: BadInput, 3: Unavailable}.get(launcher.returncode, ShardlakeError)(message)
+        if time.monotonic() > deadline:
+            launcher.terminate()
+            msg = f"The stack was not ready after {START_SECONDS} s."
+            raise Unavailable(msg, f"Its launcher's log is {log}.")
+        time.sleep(0.05)
+
+
+def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None) -> None:
+    from shardlake.pipeline import Pipeline
+    from shardlake.provision import provision
+    from shardlake.stack.stack import Stack
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    stack = Stack(state_folder(), port_base=port_base, data=data)
+    stack.start(lambda name: err.print(f"{name} is ready"))
+    try:
+        provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings))
+        stack.mark_provisioned()
+        _announce(running_stack(state_folder()))
+        _watch(stack)
+    except KeyboardInterrupt:
+        err.print("stopping")
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stack.stop()
+
+
+def _watch(stack: Any) -> None:
+    reported: set[str] = set()
+    while True:
+        for name, code in stack.dead().items():
+            if name not in reported:
+                reported.add(name)
+                log = stack.servers[name].log
+                err.print(f"[bold red]{name} has ended[/] (exit code {code}); its log: {log}")
+        time.sleep(0.5)
+
+
+def _announce(found: dict[str, Any]) -> None:
+    out.print(f"[bold green]ready in {found['ready_seconds']:.1f} s[/]")
+    for name, server in found["servers"].items():
+        out.print(f"  {name:<12} {server['address']}")
+    kept = "kept" if found["kept"] else "thrown away at the stop; keep it with --data DIR"
+    out.print(f"  {'data':<12} {found['data']} ({kept})")
+    out.print("next:")
+    out.print("  shardlake produce --synthetic --rate 1000 --duration 60")
+    out.print("  shardlake jobs run")
+    out.print('  shardlake query "select service, sum(events) from service_health group by 1"')
+
+
+def down() -> None:
+    """Stop the stack that was started here, in order."""
+    from shardlake.stack.stack import find
+
+    found = find(state_folder())
+    if found is None:
+        err.print("no stack is running here")
+        return
+    launcher = psutil.Process(found["launcher_pid"])
+    launcher.send_signal(signal.SIGTERM)
+    try:
+        launcher.wait(60)
+    except psutil.TimeoutExpired:
+        msg = f"The launcher (process {launcher.pid}) has not ended after 60 s."
+        raise ShardlakeError(msg, f"End it with `kill -9 {launcher.pid}`: its servers end with it.") from None
+    err.print(f"stopped; {found['data']} is kept" if found["kept"] else "stopped; its data is gone")
+
+
+def status(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """What runs, where, and how much memory it takes. Exit code 3 where something is down."""
+    from rich.table import Table
+
+    from shardlake.stack.stack import find
+
+    found = find(state_folder())
+    if found is None:
+        msg = "No stack is running here."
+        raise Unavailable(msg, "Start one with `shardlake up`.")
+    rows = [{"server": name, **server, **_process(server["pid"])} for name, server in found["servers"].items()]
+    if json:
+        print_json({"ready": found["ready"], "data": found["data"], "kept": found["kept"], "servers": rows})
+    else:
+        table = Table("server", "state", "address", "process", "memory MB", "CPU s", box=None)
+        for row in rows:
+            colour = "green" if row["state"] == "running" else "bold red"
+            table.add_row(
+                row["server"], f"[{colour}]{row['state']}[/]", row["address"], str(row["pid"]),
+                f"{row['memory_bytes'] / 1e6:,.0f}", f"{row['cpu_seconds']:.1f}",
+            )  # fmt: skip
+        out.print(table)
+    if any(row["state"] != "running" for row in rows):
+        raise typer.Exit(3)
+
+
+def _process(pid: int) -> dict[str, Any]:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                raise psutil.NoSuchProcess(pid)
+            times = process.cpu_times()
+            return {
+                "state": "running", "memory_bytes": process.memory_info().rss, "cpu_seconds": times.user + times.system,
+            }  # fmt: skip
+    except psutil.NoSuchProcess:
+        return {"state": "down", "memory_bytes": 0, "cpu_seconds": 0.0}
+
+
+def logs(
+    server: Annotated[
+        str | None, typer.Argument(help="kafka, registry, jobmanager or taskmanager; all without.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
+    lines: Annotated[int, typer.Option("-n", help="How many of the last lines.")] = 20,
+) -> None:
+    """The servers' logs, also those of a stack that has failed to start."""
+    folder = state_folder() / "logs"
+    there = {path.stem: path for path in sorted(folder.glob("*.log"))}
+    if server and server not in there:
+        msg = f"There is no log of {server!r} in {folder}."
+        raise BadInput(msg, f"There is: {', '.join(there) or 'none, no stack was started here'}.")
+    if not there:
+        msg = f"There are no logs in {folder}: no stack was started here."
+        raise Unavailable(msg, "Start one with `shardlake up`.")
+    chosen = [there[server]] if server else list(there.values())
+    if follow:
+        os.execvp("tail", ["tail", "-n", str(lines), "-F", *map(str, chosen)])
+    for path in chosen:
+        if len(chosen) > 1:
+            out.print(f"[bold]== {path.stem}[/] ({path})")
+        for line in path.read_text(errors="replace").splitlines()[-lines:]:
+            out.print(line, markup=False)

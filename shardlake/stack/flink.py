@@ -1,0 +1,140 @@
+"""A Flink session cluster: one job manager, one task manager, started by `java` without Flink's shell scripts.
+
+The scripts start a JVM each only to compute memory; what they would compute is set here.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from shardlake.install import layout
+from shardlake.stack.java import SHORT_LIVED, java, log4j
+from shardlake.stack.ports import HOST, Ports
+from shardlake.stack.server import ServerPlan
+
+SLOTS = 4
+TASK_HEAP_MB = 1024
+FRAMEWORK_HEAP_MB = 128
+AVRO = "org.apache.flink.avro.shaded.org.apache.avro.limits"
+MAX_VALUE_BYTES = 1_048_576
+
+
+def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
+    """The job manager; its REST API takes jobs from anybody who reaches it, so it is on loopback."""
+    configuration = _configuration(folder, ports)
+    options = [*SHORT_LIVED, *_open_modules(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
+    main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    return ServerPlan(
+        name="jobmanager",
+        command=[*java("jobmanager", heap_mb=512, options=options, train=train), *_main(main, configuration)],
+        address=rest_url(ports),
+        ready=lambda: _slots(ports) is not None,
+        environment=_environment(configuration),
+    )
+
+
+def taskmanager(folder: Path, ports: Ports, *, pii_key: str, train: bool = False) -> ServerPlan:
+    """The task manager. It alone knows the key that masks PII, from its environment."""
+    configuration = _configuration(folder, ports)
+    limits = [
+        f"-D{AVRO}.{what}={MAX_VALUE_BYTES}"
+        for what in ("string.maxLength", "bytes.maxLength", "collectionItems.maxLength")
+    ]
+    logging = f"-Dlog4j2.configurationFile={log4j(configuration)}"
+    options = ["-XX:+UseParallelGC", *limits, *_open_modules(), logging]
+    heap_mb = TASK_HEAP_MB + FRAMEWORK_HEAP_MB
+    main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    return ServerPlan(
+        name="taskmanager",
+        command=[*java("taskmanager", heap_mb=heap_mb, options=options, train=train), *_main(main, configuration)],
+        address=f"{HOST}:{ports.flink_taskmanager}",
+        ready=lambda: (_slots(ports) or 0) >= SLOTS,
+        environment={**_environment(configuration), "SHARDLAKE_PII_KEY": pii_key},
+    )
+
+
+def rest_url(ports: Ports) -> str:
+    """Flink's web page and REST API."""
+    return f"http://{HOST}:{ports.flink_rest}"
+
+
+def _slots(ports: Ports) -> int | None:
+    try:
+        with urllib.request.urlopen(f"{rest_url(ports)}/overview", timeout=1) as response:
+            overview: dict[str, Any] = json.load(response)
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+    slots: int = overview["slots-total"]
+    return slots
+
+
+def _main(main_class: str, configuration: Path) -> list[str]:
+    return ["-cp", layout.class_path(layout.FLINK / "lib"), main_class, "--configDir", str(configuration)]
+
+
+def _environment(configuration: Path) -> dict[str, str]:
+    return {"FLINK_CONF_DIR": str(configuration), "FLINK_PLUGINS_DIR": str(layout.FLINK / "plugins")}
+
+
+def _wheel_opens() -> str:
+    """What the wheel's own configuration opens of the Java modules: without it jobs fail with InaccessibleObject."""
+    lines = (layout.pyflink_wheel() / "conf" / "config.yaml").read_text().splitlines()
+    return next(line.split("all:", 1)[1].strip() for line in lines if line.strip().startswith("all: --add-exports"))
+
+
+def _open_modules() -> list[str]:
+    return _wheel_opens().split()
+
+
+def _configuration(folder: Path, ports: Ports) -> Path:
+    conf = folder / "conf"
+    temporary = folder / "tmp"
+    for path in (conf, temporary):
+        path.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "env.java.opts.all": _wheel_opens(),
+        "jobmanager.rpc.address": HOST,
+        "jobmanager.rpc.port": ports.flink_jobmanager,
+        "jobmanager.bind-host": HOST,
+        "blob.server.port": ports.flink_blob,
+        "rest.address": HOST,
+        "rest.bind-address": HOST,
+        "rest.port": ports.flink_rest,
+        "rest.bind-port": ports.flink_rest,
+        "web.submit.enable": "false",
+        "web.cancel.enable": "false",
+        "taskmanager.host": HOST,
+        "taskmanager.bind-host": HOST,
+        "taskmanager.rpc.port": ports.flink_taskmanager,
+        "taskmanager.data.port": ports.flink_taskmanager_data,
+        "taskmanager.data.bind-port": ports.flink_taskmanager_data,
+        "taskmanager.numberOfTaskSlots": SLOTS,
+        # Started without the scripts, the task manager wants each of these.
+        "taskmanager.cpu.cores": 2.0,
+        "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_HEAP_MB}m",
+        "taskmanager.memory.task.heap.size": f"{TASK_HEAP_MB}m",
+        "taskmanager.memory.framework.off-heap.size": "128m",
+        "taskmanager.memory.task.off-heap.size": "0m",
+        "taskmanager.memory.jvm-metaspace.size": "256m",
+        "taskmanager.memory.jvm-overhead.min": "192m",
+        "taskmanager.memory.jvm-overhead.max": "192m",
+        "taskmanager.memory.managed.size": "256m",
+        "taskmanager.memory.network.min": "96m",
+        "taskmanager.memory.network.max": "96m",
+        "io.tmp.dirs": temporary,
+        # Metrics between the two would open one more port each, at random.
+        "metrics.internal.query-service.port": 0,
+        "heartbeat.interval": "2s",
+        "heartbeat.timeout": "10s",
+        "slot.request.timeout": "60s",
+        "classloader.check-leaked-classloader": "false",
+    }
+    # The YAML of Flink 2 wants strings quoted where they hold a colon.
+    (conf / "config.yaml").write_text(
+        "".join(f"{name}: {json.dumps(str(value))}\n" for name, value in settings.items())
+    )
+    return conf

@@ -1,0 +1,39 @@
+"""How the servers' JVMs are started: with class-data archives, and logging to standard output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shardlake.install import layout
+
+SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+"""For programs that start, do little and end: never for the broker or the task manager under load."""
+
+
+def java(name: str, *, heap_mb: int, options: list[str], train: bool = False) -> list[str]:
+    """The command up to the main class. With `train` it writes the archive that later starts read."""
+    archive = layout.ARCHIVES / f"{name}.jsa"
+    if train:
+        sharing = [f"-XX:ArchiveClassesAtExit={archive}"]
+    elif archive.is_file():
+        sharing = [f"-XX:SharedArchiveFile={archive}"]
+    else:
+        sharing = []
+    # -Xlog:disable -Xlog:all=error: an archive that no longer fits is worth no warning, it only costs time.
+    logging = ["-Xlog:disable", "-Xlog:all=error:stderr"]
+    memory = [f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m"]
+    return [str(layout.JAVA), *sharing, *logging, *memory, *options]
+
+
+def log4j(folder: Path, level: str = "info") -> Path:
+    """A log4j 2 configuration that writes to standard output, which is the server's log file."""
+    path = folder / "log4j2.properties"
+    path.write_text(
+        f"rootLogger.level = {level}\n"
+        "rootLogger.appenderRef.stdout.ref = stdout\n"
+        "appender.stdout.name = stdout\n"
+        "appender.stdout.type = Console\n"
+        "appender.stdout.layout.type = PatternLayout\n"
+        "appender.stdout.layout.pattern = %d{ISO8601} %-5p %c{1} %m%n\n"
+    )
+    return path

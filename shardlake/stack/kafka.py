@@ -1,0 +1,83 @@
+"""One Kafka broker in KRaft mode, controller in the same process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+
+from shardlake.errors import ShardlakeError
+from shardlake.install import layout
+from shardlake.stack.java import SHORT_LIVED, java, log4j
+from shardlake.stack.ports import HOST, Ports
+from shardlake.stack.server import ServerPlan
+
+CLUSTER_ID = "c2hhcmRsYWtlLWxvY2FsMQ"
+
+
+def kafka(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
+    """A broker that keeps its logs in `folder`, formatted where it is new."""
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = folder / "server.properties"
+    properties.write_text(_properties(folder, ports))
+    if not (folder / "logs" / "meta.properties").exists():
+        _format(properties)
+    options = ["-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={log4j(folder)}"]
+    command = java("kafka", heap_mb=512, options=options, train=train)
+    return ServerPlan(
+        name="kafka",
+        command=[*command, "-cp", layout.class_path(layout.KAFKA), "kafka.Kafka", str(properties)],
+        address=f"{HOST}:{ports.kafka}",
+        ready=lambda: _answers(ports.kafka),
+        stop_seconds=30,
+    )
+
+
+def _answers(port: int) -> bool:
+    """Whether the broker serves requests: it opens its port only when it has caught up with the controller."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _properties(folder: Path, ports: Ports) -> str:
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{HOST}:{ports.kafka_controller}",
+        "listeners": f"PLAINTEXT://{HOST}:{ports.kafka},CONTROLLER://{HOST}:{ports.kafka_controller}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{ports.kafka}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": folder / "logs",
+        # The defaults are for three brokers.
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.num.partitions": 4,
+        # A producer with a typo must not make a topic.
+        "auto.create.topics.enable": "false",
+        "group.initial.rebalance.delay.ms": 0,
+        "message.max.bytes": 8_388_608,
+        # Members that are killed are noticed in 6 s instead of 45 s.
+        "group.consumer.session.timeout.ms": 6000,
+        "group.consumer.min.session.timeout.ms": 6000,
+        "group.consumer.heartbeat.interval.ms": 1000,
+        "group.consumer.min.heartbeat.interval.ms": 1000,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _format(properties: Path) -> None:
+    command = java("kafka", heap_mb=128, options=SHORT_LIVED)
+    tool = [
+        "-cp", layout.class_path(layout.KAFKA), "kafka.tools.StorageTool",
+        "format", "--cluster-id", CLUSTER_ID, "--config", str(properties),
+    ]  # fmt: skip
+    done = subprocess.run([*command, *tool], capture_output=True, text=True, check=False)
+    if done.returncode:
+        msg = f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}"
+        raise ShardlakeError(msg)

@@ -1,0 +1,102 @@
+"""One server: a child process that dies with its parent, with a log file and a readiness check."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shardlake.errors import Unavailable
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """How to start one server and how to tell that it is ready."""
+
+    name: str
+    command: list[str]
+    address: str
+    ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_seconds: float = 15
+
+
+class Server:
+    """A started server. Start it from a thread that lasts: it is killed when that thread ends."""
+
+    def __init__(self, plan: ServerPlan, log: Path) -> None:
+        self.plan = plan
+        self.log = log
+        self._process = self._spawn()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
+
+    def is_ready(self) -> bool:
+        """Whether it answers. Raises Unavailable with the end of its log where it has died."""
+        code = self.exit_code()
+        if code is not None:
+            msg = f"The {self.plan.name} ended while starting (exit code {code}). Its log ends:\n{self.log_tail()}"
+            raise Unavailable(msg, f"The whole log is {self.log}.")
+        return self.plan.ready()
+
+    def restart(self) -> None:
+        """Start it again after its end, with the same command and files."""
+        self.kill()
+        self._process = self._spawn()
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        if self.exit_code() is None:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait for its end, and end it where it takes longer than it should."""
+        try:
+            self._process.wait(self.plan.stop_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        if self.exit_code() is None:
+            self._process.kill()
+        self._process.wait()
+
+    def log_tail(self, lines: int = 8) -> str:
+        """The last lines of its log, those that name an error where there are any."""
+        everything = self.log.read_text(errors="replace").splitlines()
+        errors = [line for line in everything if " ERROR " in line or line.startswith(("Caused by", "Exception"))]
+        return "\n".join((errors or everything)[-lines:])
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it went between fork and prctl
+                os._exit(1)
+
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                self.plan.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.plan.environment},
+                start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops them in order
+                preexec_fn=die_with_parent,
+            )

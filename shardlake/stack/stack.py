@@ -1,0 +1,231 @@
+"""The local stack: broker, registry, job manager and task manager as children of one launcher.
+
+They start side by side, are stopped in order, and none outlives the launcher: the kernel kills them when it ends,
+however it ends. State is thrown away at the stop unless it has a folder of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from shardlake.errors import Unavailable
+from shardlake.install import layout
+from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
+from shardlake.stack.flink import jobmanager, rest_url, taskmanager
+from shardlake.stack.kafka import kafka
+from shardlake.stack.ports import Ports
+from shardlake.stack.registry import registry, registry_url
+from shardlake.stack.server import Server, ServerPlan
+
+START_SECONDS = 90
+NEEDED_MEMORY_GB = 3
+NEEDED_DISK_GB = 1
+STOP_ORDER = ("taskmanager", "jobmanager", "registry", "kafka")
+
+
+class Stack:
+    """A running stack. `with Stack(...)` stops it at the end, and where the start fails."""
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        port_base: int = DEFAULT_PORT_BASE,
+        data: Path | None = None,
+        train: bool = False,
+    ) -> None:
+        """Nothing is started yet. `state` gets the file by which other commands find this stack.
+
+        With `data`, topics, schemas, offsets, checkpoints and the lake are kept there, and come back.
+        """
+        self.ports = Ports.from_base(port_base)
+        self.state = state
+        self.kept = data is not None
+        self.data = data.resolve() if data else Path(tempfile.mkdtemp(prefix="shardlake-"))
+        self.servers: dict[str, Server] = {}
+        self._train = train
+
+    def __enter__(self) -> Stack:
+        """Start, and wait until everything answers."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What `Settings` of other processes need to find it."""
+        return {
+            "kafka_bootstrap_servers": f"127.0.0.1:{self.ports.kafka}",
+            "schema_registry_url": registry_url(self.ports),
+            "flink_rest_url": rest_url(self.ports),
+            "lake_url": f"file://{self.data / 'lake'}",
+            "jobs_folder": str(self.data / "jobs"),
+        }
+
+    def start(self, on_ready: Callable[[str], None] = lambda _: None) -> float:
+        """Start all servers side by side; seconds until all were ready.
+
+        Raises Unavailable, with nothing left running, where a port is taken, memory or disk are short, or a server
+        does not come up.
+        """
+        began = time.monotonic()
+        try:
+            self._check()
+            self._spawn()
+            self._await_ready(on_ready)
+        except BaseException:
+            self.stop()
+            raise
+        seconds = time.monotonic() - began
+        self._write_state(ready=True, seconds=seconds)
+        return seconds
+
+    def mark_provisioned(self) -> None:
+        """Tell those who wait for this stack that the pipeline's topics and schemas are there too."""
+        self._write_state(ready=True, seconds=running_stack(self.state)["ready_seconds"], provisioned=True)
+
+    def stop(self) -> None:
+        """Stop in order, each asked first; remove what is not kept."""
+        for name in STOP_ORDER:
+            server = self.servers.get(name)
+            if server:
+                server.terminate()
+                # The two of Flink stop side by side; the registry and the broker after what uses them.
+                if name != "taskmanager":
+                    server.wait()
+        for server in self.servers.values():
+            server.wait()
+        self.servers.clear()
+        if running_stack(self.state).get("launcher_pid") == os.getpid():
+            (self.state / STACK_FILE).unlink(missing_ok=True)
+        if not self.kept:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def dead(self) -> dict[str, int]:
+        """The servers that have ended by themselves, with their exit codes."""
+        codes = {name: server.exit_code() for name, server in self.servers.items()}
+        return {name: code for name, code in codes.items() if code is not None}
+
+    def _check(self) -> None:
+        other = find(self.state)
+        if other:
+            msg = f"A stack is already running here (process {other['launcher_pid']})."
+            raise Unavailable(msg, "Use it, or stop it with `shardlake down`.")
+        self.ports.check()
+        memory_gb = psutil.virtual_memory().available / 1e9
+        if memory_gb < NEEDED_MEMORY_GB:
+            msg = f"Only {memory_gb:.1f} GB of memory are free; the stack needs {NEEDED_MEMORY_GB} GB."
+            raise Unavailable(msg, "Close other programs and try again.")
+        self.data.mkdir(parents=True, exist_ok=True)
+        disk_gb = shutil.disk_usage(self.data).free / 1e9
+        if disk_gb < NEEDED_DISK_GB:
+            msg = f"{self.data} has only {disk_gb:.1f} GB of free disk; the stack needs {NEEDED_DISK_GB} GB."
+            raise Unavailable(msg, "Free some space, or choose another folder with `--data DIR`.")
+
+    def _spawn(self) -> None:
+        logs = self.state / "logs"
+        for folder in (logs, self.data / "lake", self.data / "jobs", self.state):
+            folder.mkdir(parents=True, exist_ok=True)
+        for log in logs.glob("*.log"):
+            log.unlink()
+        self._write_state(ready=False)
+        # The slowest first. Formatting Kafka's storage takes a second, in which the others already run.
+        for plan in self._plans():
+            self.servers[plan.name] = Server(plan, logs / f"{plan.name}.log")
+        self._write_state(ready=False)
+
+    def _plans(self) -> Iterator[ServerPlan]:
+        yield jobmanager(self.data / "flink", self.ports, train=self._train)
+        yield taskmanager(self.data / "flink", self.ports, pii_key=self._pii_key(), train=self._train)
+        yield registry(self.data / "registry", self.ports, train=self._train)
+        yield kafka(self.data / "kafka", self.ports, train=self._train)
+
+    def _await_ready(self, on_ready: Callable[[str], None]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        waiting = dict(self.servers)
+        while waiting:
+            for name, server in list(waiting.items()):
+                if server.is_ready():
+                    del waiting[name]
+                    on_ready(name)
+            if waiting and time.monotonic() > deadline:
+                name, server = next(iter(waiting.items()))
+                msg = f"The {name} was not ready after {START_SECONDS} s. Its log ends:\n{server.log_tail()}"
+                raise Unavailable(msg, f"The whole log is {server.log}.")
+            time.sleep(0.05)
+
+    def _pii_key(self) -> str:
+        """SHARDLAKE_PII_KEY, or a key of this data folder, made once: masked values can be joined across runs."""
+        given = os.environ.get("SHARDLAKE_PII_KEY")
+        if given:
+            return given
+        path = self.data / "pii.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(32))
+        return path.read_text()
+
+    def _write_state(self, *, ready: bool, seconds: float | None = None, provisioned: bool = False) -> None:
+        content: dict[str, Any] = {
+            "launcher_pid": os.getpid(),
+            "launcher_started": psutil.Process().create_time(),
+            "ready": ready,
+            "ready_seconds": seconds,
+            "provisioned": provisioned,
+            "data": str(self.data),
+            "kept": self.kept,
+            "ports": asdict(self.ports),
+            "settings": self.settings,
+            "servers": {
+                name: {"pid": server.pid, "address": server.plan.address, "log": str(server.log)}
+                for name, server in self.servers.items()
+            },
+        }
+        path = self.state / STACK_FILE
+        path.with_suffix(".new").write_text(json.dumps(content, indent=2))
+        path.with_suffix(".new").replace(path)
+
+
+def find(state: Path) -> dict[str, Any] | None:
+    """The stack that runs and was started for this state folder; cleans up after a launcher that was killed."""
+    found = running_stack(state)
+    if not found:
+        return None
+    try:
+        if abs(psutil.Process(found["launcher_pid"]).create_time() - found["launcher_started"]) < 1:
+            return found
+    except psutil.NoSuchProcess:
+        pass
+    (state / STACK_FILE).unlink(missing_ok=True)
+    if not found["kept"]:
+        shutil.rmtree(found["data"], ignore_errors=True)
+    return None
+
+
+def train() -> None:
+    """Write the servers' class-data archives by starting and stopping a stack once."""
+    base = DEFAULT_PORT_BASE + 30_000
+    with tempfile.TemporaryDirectory() as state:
+        stack = Stack(Path(state), port_base=base, train=True)
+        with stack:
+            pass
+    missing = {"kafka", "registry", "jobmanager", "taskmanager"} - {path.stem for path in layout.ARCHIVES.glob("*.jsa")}
+    if missing:  # they only save time
+        (layout.ARCHIVES / "incomplete").write_text(", ".join(sorted(missing)))

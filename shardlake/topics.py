@@ -1,0 +1,94 @@
+"""What the broker says of a topic: its offsets, and its records from the first to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from shardlake.errors import Unavailable
+
+TIMEOUT_SECONDS = 15
+
+
+def offsets(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
+    """By partition: the first offset still there, and one past the last that a read-committed reader may see.
+
+    Raises Unavailable where no broker answers or the topic is not there.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        found = admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        partitions = [TopicPartition(topic, partition) for partition in found.partitions]
+        first = _list(admin, partitions, OffsetSpec.earliest())
+        end = _list(admin, partitions, OffsetSpec.latest())
+    except KafkaException as error:
+        msg = f"Kafka at {bootstrap_servers} does not tell the offsets of {topic}: {error.args[0].str()}."
+        raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+    return {partition: (first[partition], end[partition]) for partition in sorted(end)}
+
+
+def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
+    """The group's committed offsets of a topic, by partition; those without a commit are left out."""
+    from confluent_kafka import ConsumerGroupTopicPartitions
+
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    try:
+        found = futures[group].result(TIMEOUT_SECONDS).topic_partitions
+    except KafkaException as error:
+        msg = f"Kafka at {bootstrap_servers} does not tell the offsets of group {group}: {error.args[0].str()}."
+        raise Unavailable(msg) from error
+    return {place.partition: place.offset for place in found if place.topic == topic and place.offset >= 0}
+
+
+def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
+    """Every committed record of a topic, partition by partition interleaved, up to the end at the time of the call.
+
+    Yields confluent_kafka Messages. Raises Unavailable where the broker goes for longer than a while.
+    """
+    ends = offsets(bootstrap_servers, topic)
+    left = {partition: end for partition, (first, end) in ends.items() if first < end}
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": "shardlake-reader",  # it commits nothing
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "check.crcs": True,
+            "enable.partition.eof": True,
+            "fetch.queue.backoff.ms": 5,
+            "log_level": 0,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, ends[partition][0]) for partition in left])
+        while left:
+            batch = consumer.consume(10_000, timeout=TIMEOUT_SECONDS)
+            if not batch:
+                msg = f"Kafka at {bootstrap_servers} has stopped answering while {topic} was read."
+                raise Unavailable(msg)
+            for message in batch:
+                partition = message.partition()
+                # Control records have offsets but are never delivered: the end tells when they are the last.
+                if message.error() is not None:
+                    left.pop(partition, None)
+                    continue
+                if message.offset() < ends[partition][1]:
+                    yield message
+                if message.offset() + 1 >= ends[partition][1]:
+                    left.pop(partition, None)
+    finally:
+        consumer.close()
+
+
+def _list(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[int, int]:
+    futures = admin.list_offsets(
+        dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_SECONDS
+    )
+    return {place.partition: future.result(TIMEOUT_SECONDS).offset for place, future in futures.items()}
