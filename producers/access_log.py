@@ -1,0 +1,97 @@
+"""Access logs: Common and Combined Log Format, with the extensions that carry a latency.
+
+    [vhost:port ]client ident user [time] "request" status bytes[ "referrer" "user agent"][ latency]
+
+The latency is Apache's %D, an integer of microseconds, or nginx's $request_time, seconds with a decimal point, bare
+or as `rt=0.123`. What a line lacks, or writes as `-`, is null. A request that is not METHOD TARGET PROTOCOL is kept
+as the message. Source: the Apache HTTP Server's mod_log_config.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any
+
+QUOTED = r'"((?:[^"\\]|\\.)*)"'
+LINE = re.compile(
+    r"(?:(?P<host>[\w.-]+:\d+) )?(?P<client>[^\s\"\[]+) (?P<ident>\S+) (?P<user>\S+|[^\[\"]+?) \[(?P<time>[^\]]+)\] "
+    rf"{QUOTED.replace('(', '(?P<request>', 1)} (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)"
+    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)})?"
+    r"(?: (?:rt=)?(?P<latency>\d+(?:\.\d+)?|-))?\s*"
+)
+REQUEST = re.compile(r"([A-Z][A-Z-]*) (\S+)(?: HTTP/\d(?:\.\d)?)?")
+MONTHS = {
+    name: n
+    for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
+}
+
+
+def parse_line(line: str) -> dict[str, Any] | None:
+    """The fields of an access log line, or None where it is none."""
+    match = LINE.fullmatch(line)
+    if match is None:
+        return None
+    event_time = _time(match["time"])
+    if event_time is None:
+        return None
+    event: dict[str, Any] = {
+        "event_time": event_time,
+        "host": match["host"],
+        "client_address": _given(match["client"]),
+        "status": int(match["status"]) if match["status"] != "-" else None,
+        "response_bytes": int(match["bytes"]) if match["bytes"] != "-" else None,
+        "referrer": _unescaped(match["referrer"]),
+        "user_agent": _unescaped(match["agent"]),
+        "latency_ms": _latency_ms(match["latency"]),
+    }
+    request = REQUEST.fullmatch(match["request"])
+    if request:
+        event["method"], event["path"] = request[1], _unescaped(request[2])
+    else:
+        event["message"] = _unescaped(match["request"])
+    return event
+
+
+def _time(text: str) -> datetime | None:
+    """`17/May/2015:10:05:03 +0000`, as UTC; None where it is no time."""
+    try:
+        return _minute(text[:17], text[20:]) + timedelta(seconds=_two_digits(text[18:20], 60))
+    except (ValueError, KeyError):
+        return None
+
+
+@lru_cache(1024)
+def _minute(text: str, zone: str) -> datetime:
+    if text[2] != "/" or text[6] != "/" or text[11] != ":" or text[14] != ":":
+        raise ValueError(text)
+    if len(zone) != 6 or zone[0] != " " or zone[1] not in "+-":
+        raise ValueError(zone)
+    offset = timedelta(hours=int(zone[2:4]), minutes=int(zone[4:6])) * (1 if zone[1] == "+" else -1)
+    local = datetime(
+        int(text[7:11]), MONTHS[text[3:6]], int(text[:2]), int(text[12:14]), int(text[15:17]), tzinfo=timezone(offset)
+    )
+    return local.astimezone(UTC)
+
+
+def _two_digits(text: str, maximum: int) -> int:
+    if len(text) != 2 or not text.isdigit() or int(text) > maximum:
+        raise ValueError(text)
+    return int(text)
+
+
+def _latency_ms(text: str | None) -> float | None:
+    if text is None or text == "-":
+        return None
+    return float(text) * 1000 if "." in text else int(text) / 1000
+
+
+def _given(text: str | None) -> str | None:
+    return None if text in (None, "-", "") else text
+
+
+def _unescaped(text: str | None) -> str | None:
+    if text is not None and "\\" in text:
+        text = text.replace('\\"', '"').replace("\\\\", "\\")
+    return _given(text)

@@ -1,0 +1,1 @@
+"""The wire format, the registry, and a codec with its guards."""

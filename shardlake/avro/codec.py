@@ -1,0 +1,115 @@
+"""Records as Avro in Confluent's wire format, and back with guards.
+
+Decoding hostile bytes with fastavro is not safe by itself: recursion kills the process, a few bytes can ask for
+gigabytes, and what is out of range is accepted in silence. So schemas that allow the first two are refused, and every
+record must encode to the very bytes it was decoded from.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import fastavro
+
+from shardlake.avro.registry import Registry, UnknownSchema
+from shardlake.avro.wire import HEADER_BYTES, header, schema_id
+
+MAX_VALUE_BYTES = 1 << 20
+FLAT_TYPES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"})
+Record = dict[str, Any]
+
+
+class Undecodable(Exception):
+    """These bytes will never be a record. Neither field holds the value."""
+
+    def __init__(self, error_class: str, message: str) -> None:
+        """`error_class` is a word for it, as TrailingBytes."""
+        super().__init__(f"{error_class}: {message}")
+        self.error_class = error_class
+        self.message = message
+
+
+def encoder(schema: dict[str, Any], registered_id: int) -> Callable[[Record], bytes]:
+    """A function from a record to a value. The schema is parsed and its id looked up once, not for each record.
+
+    It raises ValueError or TypeError for a record that the schema does not allow.
+    """
+    parsed = fastavro.parse_schema(schema)
+    prefix = header(registered_id)
+    buffer = io.BytesIO()
+
+    def encode(record: Record) -> bytes:
+        buffer.seek(0)
+        buffer.truncate()
+        buffer.write(prefix)
+        fastavro.schemaless_writer(buffer, parsed, record)
+        return buffer.getvalue()
+
+    return encode
+
+
+class Decoder:
+    """From values to records of one schema; timestamps are aware datetimes."""
+
+    def __init__(self, schema: dict[str, Any], registry: Registry) -> None:
+        """`schema` is the reader's; the writers' come from the registry."""
+        self._name = _full_name(schema)
+        self._reader = fastavro.parse_schema(schema)
+        self._registry = registry
+        self._writers: dict[int, Any] = {}
+
+    def decode(self, value: bytes) -> Record:
+        """The record. Raises Undecodable, or Unavailable where the registry is needed and down."""
+        if len(value) > MAX_VALUE_BYTES:
+            raise Undecodable("TooLarge", f"{len(value)} bytes; at most {MAX_VALUE_BYTES} are decoded")
+        try:
+            writer = self._writer(schema_id(value))
+        except ValueError as error:
+            raise Undecodable("NoSchemaId", str(error)) from None
+        body = io.BytesIO(value)
+        body.seek(HEADER_BYTES)
+        try:
+            as_written = fastavro.schemaless_reader(body, writer, None)
+            if body.tell() != len(value):
+                raise Undecodable("TrailingBytes", "bytes are left after the record")
+            again = io.BytesIO()
+            fastavro.schemaless_writer(again, writer, as_written)
+            if again.getvalue() != value[HEADER_BYTES:]:
+                raise Undecodable("NotCanonical", "a union's branch, an enum's symbol or a length is out of range")
+            if writer == self._reader:
+                return dict(as_written)  # type: ignore[arg-type]
+            body.seek(HEADER_BYTES)
+            return dict(fastavro.schemaless_reader(body, writer, self._reader))  # type: ignore[arg-type]
+        except Undecodable:
+            raise
+        except Exception as error:  # fastavro raises builtins of many kinds
+            raise Undecodable(type(error).__name__, "the bytes are not a record of the schema they name") from None
+
+    def _writer(self, number: int) -> Any:
+        if number not in self._writers:
+            try:
+                schema = self._registry.schema_by_id(number)
+            except UnknownSchema:
+                raise Undecodable("UnknownSchema", f"the registry has no schema of the id {number}") from None
+            if not isinstance(schema, dict) or _full_name(schema) != self._name:
+                raise Undecodable("OtherRecord", f"schema {number} is not of {self._name}")
+            if not all(_is_flat(field["type"]) for field in schema["fields"]):
+                raise Undecodable("NestedSchema", f"schema {number} holds arrays, maps or records")
+            self._writers[number] = fastavro.parse_schema(schema)
+        return self._writers[number]
+
+
+def _full_name(schema: dict[str, Any]) -> str:
+    name = str(schema.get("name"))
+    return name if "." in name or not schema.get("namespace") else f"{schema['namespace']}.{name}"
+
+
+def _is_flat(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return all(_is_flat(branch) for branch in kind)
+    if isinstance(kind, dict):
+        # A decimal's decoding is quadratic in its bytes.
+        return kind["type"] in FLAT_TYPES and kind.get("logicalType") != "decimal"
+    return kind in FLAT_TYPES

@@ -1,0 +1,165 @@
+"""`shardlake produce`: log lines or synthetic events into the topic of events."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shardlake.cli.output import err, out, print_json
+from shardlake.errors import BadInput, ShardlakeError
+from shardlake.pipeline import Pipeline, Topic
+from shardlake.settings import Settings
+
+SAY_EVERY_SECONDS = 5
+
+
+def produce(
+    ctx: typer.Context,
+    file: Annotated[str | None, typer.Argument(help="A log file, or - for standard input.")] = None,
+    service: Annotated[str | None, typer.Option(help="The events' service. Default: the file's name.")] = None,
+    as_now: Annotated[bool, typer.Option(help="Move all times by one constant so that the last is now.")] = False,
+    synthetic: Annotated[bool, typer.Option(help="Generate events instead of reading a file.")] = False,
+    rate: Annotated[float, typer.Option(min=0.001, help="Synthetic events a second.")] = 1000,
+    duration: Annotated[float, typer.Option(min=0, help="Seconds of synthetic events.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
+    poison: Annotated[int, typer.Option(min=0, help="Poison records spread among the synthetic events.")] = 0,
+    topic: Annotated[str | None, typer.Option(help="Default: the pipeline's topic of events.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+) -> None:
+    """Send events, and account for every one. Exit code 0 only if all were acknowledged and no line was refused."""
+    if synthetic == (file is not None):
+        msg = "Give either a log file or --synthetic."
+        raise BadInput(msg, "For example: shardlake produce access.log, or shardlake produce --synthetic --rate 1000.")
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    chosen = pipeline.topic(topic) if topic else pipeline.events_topic
+    if synthetic:
+        summary = _synthetic(pipeline, settings, chosen, rate, duration, seed, poison)
+    else:
+        summary = _file(pipeline, settings, chosen, str(file), service, as_now)
+    if json:
+        print_json(summary)
+    else:
+        for name, value in summary.items():
+            if value not in (None, {}, ()):
+                out.print(
+                    f"{name.replace('_', ' '):<14} {value:,}" if isinstance(value, int) else f"{name:<14} {value}"
+                )
+    _conclude(summary)
+
+
+def _file(
+    pipeline: Pipeline, settings: Settings, topic: Topic, name: str, service: str | None, as_now: bool
+) -> dict[str, Any]:
+    from shardlake.produce import lines
+    from shardlake.produce.events import Read, from_file
+
+    lines.check(name)
+    if name == lines.STDIN and (as_now or service is None):
+        msg = "Standard input has no name, and cannot be read twice."
+        raise BadInput(msg, "Give --service NAME, and leave out --as-now.")
+    count = Read()
+    module = pipeline.load_module("producers", "log_lines")
+    events = from_file(name, module, service or Path(name).name.split(".")[0], topic.event_time, as_now, count)
+    summary = _send(pipeline, settings, topic, lambda _: events)
+    refused = summary.pop("too_large") + count.refused
+    return {**asdict(count), "refused": refused, **summary}
+
+
+def _synthetic(
+    pipeline: Pipeline, settings: Settings, topic: Topic, rate: float, duration: float, seed: int, poison: int
+) -> dict[str, Any]:
+    from shardlake.produce.events import on_schedule
+
+    module = pipeline.load_module("producers", "synthetic")
+    total = round(rate * duration)
+
+    def events(sending: Any) -> Iterator[dict[str, Any]]:
+        kinds = []
+        if poison:
+            schema = pipeline.schema_of(topic)
+            kinds = pipeline.load_module("producers", "poison").poison(sending.sender.encode, schema)
+        sent = 0
+        generated = module.events(seed, datetime.now(UTC), rate)
+        for number, event in enumerate(on_schedule(generated, rate, duration, sending.delivery.poll)):
+            while sent < poison and number >= sent * total // poison:
+                sending.delivery.send(kinds[sent % len(kinds)][1])
+                sent += 1
+            yield event
+
+    return {"poison": poison, **_send(pipeline, settings, topic, events)}
+
+
+class _Sending:
+    def __init__(self, pipeline: Pipeline, settings: Settings, topic: Topic) -> None:
+        from shardlake.avro.registry import Registry
+        from shardlake.produce.delivery import Delivery
+        from shardlake.produce.events import Sender
+
+        self.delivery = Delivery(settings.kafka_bootstrap_servers, topic.name, err.print)
+        self.sender = Sender(pipeline, topic, Registry(settings.schema_registry_url), self.delivery)
+
+
+def _send(
+    pipeline: Pipeline, settings: Settings, topic: Topic, events: Callable[[_Sending], Iterator[dict[str, Any]]]
+) -> dict[str, Any]:
+    sending = _Sending(pipeline, settings, topic)
+    began = said = time.monotonic()
+    too_large = 0
+    interrupted = False
+    try:
+        for event in events(sending):
+            if not sending.sender.send(event):
+                too_large += 1
+            if time.monotonic() - said > SAY_EVERY_SECONDS:
+                said = time.monotonic()
+                _say(sending.delivery.account, said - began)
+    except KeyboardInterrupt:
+        interrupted = True
+        err.print("interrupted: waiting for the reports of what was sent")
+    account = sending.delivery.finish()
+    seconds = time.monotonic() - began
+    return {
+        "sent": account.handed_over,
+        "acknowledged": account.total_acknowledged,
+        "failed": account.failed,
+        "unknown": account.unknown,
+        "too_large": too_large,
+        "partitions": dict(sorted(account.acknowledged.items())),
+        "reasons": dict(account.reasons),
+        "seconds": round(seconds, 1),
+        "events_per_second": round(account.handed_over / max(seconds, 0.001)),
+        "interrupted": interrupted,
+    }
+
+
+def _say(account: Any, seconds: float) -> None:
+    err.print(
+        f"{account.handed_over:,} sent, {account.total_acknowledged:,} acknowledged, "
+        f"{account.failed + account.unknown:,} failed, {account.handed_over / seconds:,.0f}/s"
+    )
+
+
+def _conclude(summary: dict[str, Any]) -> None:
+    if summary["interrupted"]:
+        sys.exit(130)
+    missing = summary["sent"] - summary["acknowledged"]
+    if missing:
+        reasons = "; ".join(summary["reasons"]) or "no report came"
+        msg = (
+            f"{missing} of {summary['sent']} events were not acknowledged "
+            f"({summary['failed']} failed, {summary['unknown']} unknown): {reasons}."
+        )
+        raise ShardlakeError(msg, "Produce the file again: its events keep their ids.")
+    refused = summary.get("refused", 0) or summary.get("too_large", 0)
+    if refused:
+        numbers = ", ".join(map(str, summary.get("refused_numbers", ())))
+        where = f": line {numbers}" if numbers else ""
+        msg = f"{refused} lines are longer than an event may be (1 MiB) and were not sent{where}."
+        raise ShardlakeError(msg, "All others were. Shorten those lines and produce them alone.")

@@ -1,0 +1,134 @@
+"""Reading a pipeline folder: its schemas, topics and the modules of its Python folders."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from shardlake.errors import BadInput
+
+FOLDERS = ("schemas", "producers", "flink_jobs", "consumers")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One table of `schemas/topics.toml`.
+
+    A topic with `dead_letters` carries events from outside: the jobs decode it, and what they cannot decode
+    goes to the topic named there. A topic without a schema holds bytes.
+    """
+
+    name: str
+    partitions: int
+    retention_hours: int
+    schema: str | None = None
+    key: str | None = None
+    event_time: str | None = None
+    out_of_order_seconds: int = 0
+    lake_table: str | None = None
+    dead_letters: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """The registry's name for the schema of this topic's values (TopicNameStrategy)."""
+        return f"{self.name}-value"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline folder, read and checked."""
+
+    folder: Path
+    topics: dict[str, Topic]
+    schemas: dict[str, dict[str, Any]]
+
+    @classmethod
+    def load(cls, folder: Path) -> Pipeline:
+        """Read `folder/schemas`. Raises BadInput naming the file and what is wrong in it."""
+        folder = folder.resolve()
+        source = folder / "schemas" / "topics.toml"
+        if not source.is_file():
+            msg = f"{folder} is not a pipeline: it has no schemas/topics.toml."
+            raise BadInput(msg, "Run in the pipeline's folder, or name it with --pipeline DIR.")
+        schemas = {path.stem: _read_schema(path) for path in sorted(source.parent.glob("*.avsc"))}
+        try:
+            tables = tomllib.loads(source.read_text())
+            topics = {name: Topic(name=name, **table) for name, table in tables.items()}
+        except (tomllib.TOMLDecodeError, TypeError) as error:
+            msg = f"{source} cannot be read: {error}."
+            raise BadInput(msg, f"A topic's settings are: {', '.join(Topic.__slots__[1:])}.") from error
+        for topic in topics.values():
+            _check(topic, topics, schemas, source)
+        return cls(folder=folder, topics=topics, schemas=schemas)
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name. Raises BadInput listing those there are."""
+        try:
+            return self.topics[name]
+        except KeyError:
+            msg = f"There is no topic {name!r} in this pipeline."
+            raise BadInput(msg, f"It has: {', '.join(self.topics)}.") from None
+
+    @property
+    def events_topic(self) -> Topic:
+        """The topic that producers write to: the one with dead letters."""
+        return self.sources[0]
+
+    @property
+    def sources(self) -> list[Topic]:
+        """The topics that jobs read: those with dead letters."""
+        return [topic for topic in self.topics.values() if topic.dead_letters]
+
+    def schema_of(self, topic: Topic) -> dict[str, Any]:
+        """The Avro schema of a topic's values, parsed from JSON."""
+        if topic.schema is None:
+            msg = f"Topic {topic.name} holds bytes: topics.toml gives it no schema."
+            raise BadInput(msg)
+        return self.schemas[topic.schema]
+
+    def modules(self, kind: str) -> list[str]:
+        """The names of the modules in one of the Python folders, sorted."""
+        return sorted(p.stem for p in (self.folder / kind).glob("*.py") if not p.stem.startswith("_"))
+
+    def load_module(self, kind: str, name: str) -> ModuleType:
+        """Import `kind/name.py` as `kind.name`. Raises BadInput listing the modules there are."""
+        if name not in self.modules(kind):
+            what = {"flink_jobs": "job", "consumers": "consumer", "producers": "producer"}[kind]
+            msg = f"There is no {what} {name!r} in {self.folder / kind}."
+            raise BadInput(msg, f"It has: {', '.join(self.modules(kind)) or 'none'}.")
+        if str(self.folder) not in sys.path:
+            sys.path.insert(0, str(self.folder))
+        return importlib.import_module(f"{kind}.{name}")
+
+
+def _read_schema(path: Path) -> dict[str, Any]:
+    try:
+        schema = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        msg = f"{path} is not JSON: {error}."
+        raise BadInput(msg) from error
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        msg = f"{path} is not an Avro record."
+        raise BadInput(msg, 'A schema file holds one {"type": "record", ...}.')
+    return schema
+
+
+def _check(topic: Topic, topics: dict[str, Topic], schemas: dict[str, Any], source: Path) -> None:
+    if topic.schema is not None and topic.schema not in schemas:
+        msg = f"{source}: topic {topic.name} names the schema {topic.schema!r}, which is not there."
+        raise BadInput(msg, f"The folder has: {', '.join(schemas) or 'none'}.")
+    if topic.dead_letters is not None and topic.dead_letters not in topics:
+        msg = f"{source}: topic {topic.name} sends dead letters to {topic.dead_letters!r}, which is not a topic."
+        raise BadInput(msg, f'Add a table ["{topic.dead_letters}"].')
+    fields = {field["name"] for field in schemas[topic.schema]["fields"]} if topic.schema else set()
+    for role in ("key", "event_time"):
+        name = getattr(topic, role)
+        if name is not None and name not in fields:
+            msg = f"{source}: topic {topic.name} has {role} = {name!r}, which is not a field of its schema."
+            raise BadInput(msg, f"Its fields are: {', '.join(sorted(fields)) or 'none (no schema)'}.")

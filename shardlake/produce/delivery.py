@@ -1,0 +1,133 @@
+"""Sending values to a topic with every one accounted for: acknowledged, failed for certain, or unknown.
+
+At least one of the three for each value handed over, exactly one for each, when `finish` returns. Order is kept
+within a partition, and a retry writes nothing twice (idempotent, acks=all). A full queue waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from shardlake.errors import BadInput, Unavailable
+
+TIMEOUT_SECONDS = 120
+CONNECT_SECONDS = 10
+SAY_EVERY_SECONDS = 5
+UNKNOWN = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - their public names
+"""The broker may have written these: a report that never came is no proof that nothing was."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of the values. `reasons` counts the errors by their text, which holds no value."""
+
+    handed_over: int = 0
+    failed: int = 0
+    unknown: int = 0
+    acknowledged: Counter[int] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def total_acknowledged(self) -> int:
+        """Over all partitions."""
+        return self.acknowledged.total()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every value was acknowledged."""
+        return self.handed_over == self.total_acknowledged
+
+
+class Delivery:
+    """A producer for one topic."""
+
+    def __init__(
+        self, bootstrap_servers: str, topic: str, say: Callable[[str], None], timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        """`say` gets a line when the broker is gone. Raises Unavailable where none answers, BadInput without the
+        topic."""
+        self.account = Account()
+        self._topic = topic
+        self._say = say
+        self._said = 0.0
+        self._timeout_seconds = timeout_seconds
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "enable.idempotence": True,
+                "acks": "all",
+                # As Java's, so that a key is in one partition whoever writes it.
+                "partitioner": "murmur2_random",
+                "linger.ms": 50,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": 500_000,
+                "queue.buffering.max.kbytes": 262_144,
+                "message.max.bytes": 8_388_608,
+                "delivery.timeout.ms": round(timeout_seconds * 1000),
+                "log_level": 0,
+                "error_cb": self._on_error,
+            }
+        )
+        self._check(bootstrap_servers)
+
+    def send(self, value: bytes, key: bytes | None = None) -> None:
+        """Hand a value over; waits while the queue is full."""
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, on_delivery=self._on_delivery)
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+        self.account.handed_over += 1
+        if self.account.handed_over % 1000 == 0:
+            self._producer.poll(0)
+
+    def poll(self) -> None:
+        """Take in the reports that have come."""
+        self._producer.poll(0)
+
+    def finish(self) -> Account:
+        """Wait for every report. Afterwards each value is acknowledged, failed or unknown."""
+        deadline = time.monotonic() + self._timeout_seconds + 10
+        while self._producer.flush(1) and time.monotonic() < deadline:
+            pass
+        if len(self._producer):
+            self._producer.purge()
+            self._producer.flush(5)
+        account = self.account
+        account.unknown += account.handed_over - account.total_acknowledged - account.failed - account.unknown
+        return account
+
+    def _on_delivery(self, error: Any, message: Any) -> None:
+        if error is None:
+            self.account.acknowledged[message.partition()] += 1
+            return
+        self.account.reasons[error.str()] += 1
+        if error.code() in UNKNOWN:
+            self.account.unknown += 1
+        else:
+            self.account.failed += 1
+
+    def _on_error(self, error: Any) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and time.monotonic() - self._said > SAY_EVERY_SECONDS:  # noqa: SLF001
+            self._said = time.monotonic()
+            waiting = len(self._producer)
+            self._say(
+                f"the broker is gone; {waiting} events wait for it, each for {self._timeout_seconds:.0f} s at most"
+            )
+
+    def _check(self, bootstrap_servers: str) -> None:
+        try:
+            found = self._producer.list_topics(self._topic, timeout=CONNECT_SECONDS).topics[self._topic]
+        except KafkaException as error:
+            msg = f"No Kafka broker answers at {bootstrap_servers}: {error.args[0].str()}."
+            raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+        if found.error is not None:
+            msg = f"There is no topic {self._topic} at {bootstrap_servers}."
+            raise BadInput(msg, "`shardlake up` makes the pipeline's topics.")
