@@ -1,0 +1,1 @@
+"""Tables from schemas, the application of all jobs, savepoints."""

@@ -1,0 +1,136 @@
+"""Flink's REST API: what runs, and how it is stopped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from shardlake.errors import ShardlakeError, Unavailable
+
+REQUEST_SECONDS = 10
+ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as Flink describes it. `checkpoint_age_seconds` is None before the first completed checkpoint."""
+
+    job_id: str
+    name: str
+    state: str
+    duration_seconds: float
+    restarts: int
+    checkpoints: int
+    checkpoint_age_seconds: float | None
+
+    @property
+    def is_running(self) -> bool:
+        """Not ended; it may be restarting."""
+        return self.state not in ENDED
+
+
+class Cluster:
+    """One Flink cluster. Every call raises Unavailable where it does not answer."""
+
+    def __init__(self, rest_url: str) -> None:
+        self.rest_url = rest_url.rstrip("/")
+
+    def jobs(self) -> list[Job]:
+        """All that this cluster still knows, newest first."""
+        overview = self._get("/jobs/overview")["jobs"]
+        return [self._job(entry) for entry in sorted(overview, key=lambda entry: -entry["start-time"])]
+
+    def running(self, name: str) -> Job | None:
+        """The job of that name that has not ended."""
+        return next((job for job in self.jobs() if job.name == name and job.is_running), None)
+
+    def state(self, job_id: str) -> str:
+        """RUNNING, RESTARTING, FINISHED, …"""
+        found: str = self._get(f"/jobs/{job_id}/status")["status"]
+        return found
+
+    def await_running(self, job_id: str, timeout_seconds: float = 60) -> None:
+        """Wait until every task runs. Raises ShardlakeError with the job's exception where it fails first."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            job = self._get(f"/jobs/{job_id}")
+            if job["state"] in ENDED:
+                break
+            if job["vertices"] and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
+                return
+            time.sleep(0.1)
+        msg = f"The jobs do not run: {self.exception(job_id)}"
+        raise ShardlakeError(msg, "The task manager's log tells more: `shardlake logs taskmanager`.")
+
+    def exception(self, job_id: str) -> str:
+        """The first lines of what made the job fail last, '' where nothing did."""
+        history = self._get(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
+        if not history:
+            return ""
+        causes = [line.strip() for line in history[0]["stacktrace"].splitlines() if not line.startswith("\tat")]
+        return " ".join(causes)[:1000]
+
+    def stop(self, job_id: str, folder: str, *, drain: bool, timeout_seconds: float = 120) -> str:
+        """Stop with a savepoint in `folder`; its path.
+
+        With `drain` all windows fire, and the savepoint must not be resumed from: they would fire again.
+        """
+        trigger = self._post(f"/jobs/{job_id}/stop", {"targetDirectory": folder, "drain": drain})["request-id"]
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            answer = self._get(f"/jobs/{job_id}/savepoints/{trigger}")
+            if answer["status"]["id"] == "COMPLETED":
+                operation = answer["operation"]
+                if "failure-cause" in operation:
+                    cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
+                    raise ShardlakeError(f"The jobs could not be stopped: {cause}.", "They go on; try again.")
+                self._await_end(job_id, deadline)
+                location: str = operation["location"]
+                return location
+            time.sleep(0.1)
+        msg = f"The jobs were not stopped after {timeout_seconds:.0f} s."
+        raise ShardlakeError(msg, "They may yet stop: see `shardlake jobs list`.")
+
+    def _await_end(self, job_id: str, deadline: float) -> None:
+        """What the last checkpoint covers is committed to the lake and the topics before the job is FINISHED."""
+        while self.state(job_id) not in ENDED:
+            if time.monotonic() > deadline:
+                raise ShardlakeError("The jobs wrote their savepoint but have not ended.", "See `shardlake jobs list`.")
+            time.sleep(0.05)
+
+    def _job(self, entry: dict[str, Any]) -> Job:
+        checkpoints = self._get(f"/jobs/{entry['jid']}/checkpoints")
+        latest = (checkpoints.get("latest") or {}).get("completed")
+        age = time.time() - latest["latest_ack_timestamp"] / 1000 if latest else None
+        return Job(
+            job_id=entry["jid"],
+            name=entry["name"],
+            state=entry["state"],
+            duration_seconds=entry["duration"] / 1000,
+            restarts=self._restarts(entry["jid"]),
+            checkpoints=(checkpoints.get("counts") or {}).get("completed", 0),
+            checkpoint_age_seconds=age,
+        )
+
+    def _restarts(self, job_id: str) -> int:
+        metrics = self._get(f"/jobs/{job_id}/metrics?get=numRestarts")
+        return int(float(metrics[0]["value"])) if metrics else 0
+
+    def _get(self, path: str) -> Any:
+        return self._call("GET", path, None)
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("POST", path, body)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        try:
+            answer = requests.request(method, self.rest_url + path, json=body, timeout=REQUEST_SECONDS)
+        except requests.RequestException as error:
+            msg = f"No Flink answers at {self.rest_url}."
+            raise Unavailable(msg, "Start the stack with `shardlake up`, or set FLINK_REST_URL.") from error
+        if answer.status_code >= 400:
+            raise ShardlakeError(f"Flink refuses {method} {path}: {answer.text[:500]}")
+        return answer.json()

@@ -1,0 +1,68 @@
+"""Avro records as Flink SQL columns, and the masks of their PII."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from shardlake.errors import BadInput
+
+TYPES = {
+    "string": "STRING",
+    "enum": "STRING",
+    "int": "INT",
+    "long": "BIGINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "bytes": "BYTES",
+    "timestamp-millis": "TIMESTAMP_LTZ(3)",
+    "timestamp-micros": "TIMESTAMP_LTZ(6)",
+    "date": "DATE",
+}
+MASKS = {
+    # The keyed hash is a function of ours: in SQL's own the key would stand in the plan, for all to read.
+    "hash": "MASK({column})",
+    "truncate_query": "REGEXP_EXTRACT({column}, '^[^?#]*')",
+}
+
+PROVENANCE = ("topic STRING", "`partition` INT", "`offset` BIGINT", "arrival_time TIMESTAMP_LTZ(3)")
+"""Where an archived row came from: with these each event is found again in its topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of a record as a column. `mask` is how it is masked on its way into the lake, if it is PII."""
+
+    name: str
+    type: str
+    nullable: bool
+    mask: str | None
+
+    @property
+    def masked(self) -> str:
+        """The expression that the lake gets."""
+        if self.mask is None:
+            return f"`{self.name}`"
+        return f"{MASKS[self.mask].format(column=f'`{self.name}`')} AS `{self.name}`"
+
+
+def columns(schema: dict[str, Any]) -> list[Column]:
+    """One column a field, in order. Raises BadInput naming a field that Flink's tables here cannot hold."""
+    return [_column(schema["name"], field) for field in schema["fields"]]
+
+
+def _column(record: str, field: dict[str, Any]) -> Column:
+    kind = field["type"]
+    nullable = isinstance(kind, list)
+    if nullable:
+        kind = next((branch for branch in kind if branch != "null"), None) if len(kind) == 2 else None
+    name = kind.get("logicalType", kind["type"]) if isinstance(kind, dict) else kind
+    if name not in TYPES:
+        msg = f"The field {field['name']} of {record} has the type {field['type']}, which no lake column can hold."
+        raise BadInput(msg, f"Use one of {', '.join(TYPES)}, or a union of null and one of them.")
+    mask = field.get("pii")
+    if mask is not None and (mask not in MASKS or TYPES[name] != "STRING"):
+        msg = f"The field {field['name']} of {record} has pii = {mask!r}."
+        raise BadInput(msg, f"A string's pii is one of: {', '.join(MASKS)}.")
+    return Column(field["name"], TYPES[name], nullable, mask)

@@ -1,0 +1,92 @@
+"""Starting the application in a program of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shardlake.errors import ShardlakeError
+from shardlake.install import layout
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+
+CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""It plans for some seconds and ends. No class-data archive: the planner's code generation fails with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the application takes up: from a savepoint or checkpoint, from offsets a topic, or from the earliest."""
+
+    resume_from: str | None = None
+    start_offsets: dict[str, str] | None = None
+
+
+def client_environment(configuration: Path | None = None) -> dict[str, str]:
+    """The environment that PyFlink's client JVM needs; `configuration` is a folder with a Flink config.yaml."""
+    conf = configuration or layout.FLINK / "conf"
+    if configuration is None and not conf.exists():
+        conf.symlink_to(layout.pyflink_wheel() / "conf")
+    return {
+        **os.environ,
+        "JAVA_HOME": str(layout.JAVA_HOME),
+        # With FLINK_LIB_DIR alone the wheel's own lib wins.
+        "FLINK_HOME": str(layout.FLINK),
+        "FLINK_LIB_DIR": str(layout.FLINK / "lib"),
+        "FLINK_CONF_DIR": str(conf),
+        "JVM_ARGS": CLIENT_JVM,
+        "PATH": f"{layout.JAVA_HOME / 'bin'}:{os.environ.get('PATH', '')}",
+    }
+
+
+def submit(
+    pipeline: Pipeline,
+    settings: Settings,
+    jobs: Sequence[str],
+    start: Start,
+    log: Path,
+    *,
+    explain: bool = False,
+) -> str:
+    """Submit the application; its job id (with `explain`, its plan). Flink's output goes to `log`.
+
+    Raises ShardlakeError with what Flink said where it refuses.
+    """
+    request = {
+        "pipeline": str(pipeline.folder),
+        "settings": settings.model_dump(exclude={"pii_key"}),
+        "jobs": list(jobs),
+        "resume_from": start.resume_from,
+        "start_offsets": start.start_offsets,
+        "explain": explain,
+    }
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "shardlake.flink.application"],
+            input=json.dumps(request),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=client_environment(),
+            check=False,
+        )
+    if done.returncode:
+        raise ShardlakeError(f"The jobs could not be started: {_cause(log)}", f"Flink's whole answer is in {log}.")
+    # Java may print before the answer, which is one line of JSON and the last.
+    answer = json.loads(done.stdout[done.stdout.index('{"') :])
+    found: str = answer["plan" if explain else "job_id"]
+    return found
+
+
+def _cause(log: Path) -> str:
+    """The innermost cause that Flink names, or the last line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith(("Caused by: ", ": ", "shardlake.errors."))]
+    cause = (causes or lines or ["no output"])[-1]
+    return cause.removeprefix("Caused by: ").removeprefix(": ")[:600]

@@ -1,0 +1,207 @@
+"""The tables of the application, derived from the pipeline's schemas and topics.
+
+decoded.<view>        every record of a topic of events: fields, or why there are none, and the original bytes
+<view>                its valid events
+topics.`<topic>`      a topic to write to, exactly once
+lake.<lake_table>     a folder of the lake to write to, exactly once
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from shardlake import dead_letter
+from shardlake.flink.columns import PROVENANCE, columns
+from shardlake.pipeline import Pipeline, Topic
+from shardlake.settings import Settings
+
+GROUP = "shardlake-jobs"
+"""The consumer group whose offsets show how far the checkpointed work is."""
+
+NULL_VALUE = "null_value"
+MAX_DEAD_LETTER_BYTES = 67_108_864
+IN_FUTURE = "INTERVAL '1' HOUR"
+EVENT_TIME_MESSAGE = "event time before 1970, or more than an hour after arrival"
+EVENT_TIME_OUT_OF_RANGE = "io.shardlake.flink.EventTimeOutOfRange"
+
+
+def view_name(topic: Topic) -> str:
+    """The SQL name of a topic of events."""
+    return topic.name.replace("-", "_").replace(".", "_")
+
+
+def interval(seconds: int) -> str:
+    """A literal; Flink's INTERVAL SECOND alone takes no more than two digits."""
+    return f"INTERVAL '{seconds // 86_400} {seconds // 3600 % 24}:{seconds // 60 % 60}:{seconds % 60}' DAY TO SECOND"
+
+
+def table_definitions(
+    pipeline: Pipeline, settings: Settings, start_offsets: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """The statements that make every table, in order. `start_offsets` are as `scan.startup.specific-offsets`."""
+    yield "CREATE TEMPORARY SYSTEM FUNCTION MASK AS 'io.shardlake.flink.Mask'"
+    for database in ("decoded", "topics", "lake"):
+        yield f"CREATE DATABASE {database}"
+    for topic in pipeline.sources:
+        yield _decoded(pipeline, topic, settings, (start_offsets or {}).get(topic.name))
+        yield _valid(pipeline, topic)
+    for topic in pipeline.topics.values():
+        if topic.lake_table:
+            yield _lake_sink(pipeline, topic, settings)
+        if topic in pipeline.sources:
+            continue
+        yield _topic_sink(pipeline, topic, settings) if topic.schema else _bytes_sink(topic, settings)
+
+
+def dead_letters_query(topic: Topic) -> str:
+    """What of a topic of events goes to its dead letters: original key and bytes, and headers that say why."""
+    reasons = {
+        dead_letter.TOPIC: "topic",
+        dead_letter.PARTITION: "CAST(`partition` AS STRING)",
+        dead_letter.OFFSET: "CAST(`offset` AS STRING)",
+        dead_letter.TIMESTAMP: (
+            "CAST(EXTRACT(EPOCH FROM arrival_time) * 1000 + EXTRACT(MILLISECOND FROM arrival_time) AS STRING)"
+        ),
+        dead_letter.ERROR_CLASS: f"COALESCE(error, '{EVENT_TIME_OUT_OF_RANGE}')",
+        dead_letter.ERROR_MESSAGE: f"COALESCE(error_message, '{EVENT_TIME_MESSAGE}')",
+    }
+    pairs = ", ".join(f"'{name}', ENCODE({value}, 'UTF-8')" for name, value in reasons.items())
+    return (
+        f"SELECT kafka_key, raw_value, MAP_UNION(headers, MAP[{pairs}]) FROM decoded.{view_name(topic)} "
+        f"WHERE (error IS NOT NULL AND error <> '{NULL_VALUE}') OR NOT ({_in_time(topic)})"
+    )
+
+
+def _in_time(topic: Topic) -> str:
+    """The event time is possible. A year 9999 would close every window; before 1970 the watermark could overflow."""
+    if topic.event_time is None:
+        return "TRUE"
+    time = f"`{topic.event_time}`"
+    return f"{time} IS NULL OR ({time} >= TO_TIMESTAMP_LTZ(0, 3) AND {time} <= arrival_time + {IN_FUTURE})"
+
+
+def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets: str | None) -> str:
+    schema = pipeline.schema_of(topic)
+    fields = [f"`{column.name}` {column.type}" for column in columns(schema)]
+    metadata = [
+        "kafka_key BYTES",
+        "topic STRING METADATA VIRTUAL",
+        "`partition` INT METADATA VIRTUAL",
+        "`offset` BIGINT METADATA VIRTUAL",
+        "arrival_time TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
+        "headers MAP<STRING, BYTES> METADATA VIRTUAL",
+        "error STRING METADATA FROM 'value.error' VIRTUAL",
+        "error_message STRING METADATA FROM 'value.error_message' VIRTUAL",
+        "raw_value BYTES METADATA FROM 'value.raw' VIRTUAL",
+    ]
+    if topic.event_time:
+        # NULL moves no watermark: neither a record that cannot be decoded nor one from the year 9999 closes windows.
+        time = f"`{topic.event_time}`"
+        delay = interval(topic.out_of_order_seconds)
+        metadata.append(f"WATERMARK FOR {time} AS CASE WHEN {_in_time(topic)} THEN {time} - {delay} END")
+    options = {
+        **_connector(topic, settings),
+        "properties.group.id": GROUP,
+        "properties.auto.offset.reset": "earliest",
+        "properties.check.crcs": "true",
+        "scan.topic-partition-discovery.interval": "10 s",
+        "key.format": "raw",
+        "key.fields": "kafka_key",
+        "value.fields-include": "EXCEPT_KEY",
+        "value.format": "avro-dead-letter",
+        "value.avro-dead-letter.url": settings.schema_registry_url,
+        "value.avro-dead-letter.subject": topic.subject,
+        "value.avro-dead-letter.schema": json.dumps(schema),
+    }
+    if start_offsets:
+        options |= {"scan.startup.mode": "specific-offsets", "scan.startup.specific-offsets": start_offsets}
+    else:
+        options |= {"scan.startup.mode": "earliest-offset"}
+    return f"CREATE TABLE decoded.{view_name(topic)} ({', '.join(fields + metadata)}) {_with(options)}"
+
+
+def _valid(pipeline: Pipeline, topic: Topic) -> str:
+    names = [f"`{column.name}`" for column in columns(pipeline.schema_of(topic))]
+    provenance = [column.split()[0] for column in PROVENANCE]
+    return (
+        f"CREATE TEMPORARY VIEW {view_name(topic)} AS SELECT {', '.join(names + provenance)} "
+        f"FROM decoded.{view_name(topic)} WHERE error IS NULL AND ({_in_time(topic)})"
+    )
+
+
+def _lake_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
+    archived = topic in pipeline.sources
+    fields = [f"`{column.name}` {column.type}" for column in columns(pipeline.schema_of(topic))]
+    options = {
+        "connector": "lake",
+        "path": f"{settings.lake_url}/{topic.lake_table}",
+        # An event without a time of its own is kept in the hour in which it arrived.
+        "partition-time": f"{topic.event_time};arrival_time" if archived else str(topic.event_time),
+    }
+    names = ", ".join([*fields, *(PROVENANCE if archived else ())])
+    return f"CREATE TABLE lake.{topic.lake_table} ({names}) {_with(options)}"
+
+
+def _topic_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
+    schema = pipeline.schema_of(topic)
+    # The format derives timestamp-millis from TIMESTAMP alone, and the time zone here is UTC.
+    types = {"TIMESTAMP_LTZ(3)": "TIMESTAMP(3)", "TIMESTAMP_LTZ(6)": "TIMESTAMP(6)"}
+    fields = [
+        f"`{column.name}` {types.get(column.type, column.type)}{'' if column.nullable else ' NOT NULL'}"
+        for column in columns(schema)
+    ]
+    options = {
+        **_connector(topic, settings),
+        **_exactly_once(topic),
+        "value.format": "avro-confluent",
+        "value.avro-confluent.url": settings.schema_registry_url,
+        "value.avro-confluent.subject": topic.subject,
+        "value.avro-confluent.schema": json.dumps(schema),
+    }
+    if topic.key:
+        options |= {"key.format": "raw", "key.fields": topic.key}
+    return f"CREATE TABLE topics.`{topic.name}` ({', '.join(fields)}) {_with(options)}"
+
+
+def _bytes_sink(topic: Topic, settings: Settings) -> str:
+    options = {
+        **_connector(topic, settings),
+        **_exactly_once(topic),
+        "key.format": "raw",
+        "key.fields": "kafka_key",
+        "value.fields-include": "EXCEPT_KEY",
+        "value.format": "raw",
+        # Whatever the broker took as an event must fit here too, with its headers.
+        "properties.max.request.size": str(MAX_DEAD_LETTER_BYTES),
+        "properties.buffer.memory": str(MAX_DEAD_LETTER_BYTES),
+    }
+    fields = "kafka_key BYTES, raw_value BYTES, headers MAP<STRING, BYTES> METADATA"
+    return f"CREATE TABLE topics.`{topic.name}` ({fields}) {_with(options)}"
+
+
+def _connector(topic: Topic, settings: Settings) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        "topic": topic.name,
+        "properties.bootstrap.servers": settings.kafka_bootstrap_servers,
+    }
+
+
+def _exactly_once(topic: Topic) -> dict[str, str]:
+    return {
+        "sink.delivery-guarantee": "exactly-once",
+        "sink.transactional-id-prefix": f"shardlake-{topic.name}",
+        # Names that are used again: the broker keeps a few, not one a checkpoint for a week.
+        "sink.transaction-naming-strategy": "POOLING",
+        # Below the broker's maximum of 15 min; Flink's own default of an hour is refused.
+        "properties.transaction.timeout.ms": "840000",
+        "properties.compression.type": "zstd",
+    }
+
+
+def _with(options: Mapping[str, str]) -> str:
+    def quote(text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
+    return "WITH (" + ", ".join(f"{quote(name)} = {quote(value)}" for name, value in options.items()) + ")"
