@@ -1,0 +1,62 @@
+"""`shardlake query`: SQL over the lake."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shardlake.cli.output import err, out, print_json
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def query(
+    ctx: typer.Context,
+    sql: Annotated[
+        str, typer.Argument(help='For example "select service, sum(events) from service_health group by 1".')
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Rows as JSON.")] = False,
+    explain: Annotated[bool, typer.Option(help="Show how many files and hours were read.")] = False,
+) -> None:
+    """Run one SELECT over the lake's tables. A range on a table's event time reads only the files of its hours."""
+    from shardlake.lake.query import query as run
+    from shardlake.lake.tables import lake_tables
+
+    answer = run(sql, lake_tables(Settings.read().lake_folder, Pipeline.load(ctx.obj.pipeline)))
+    if json:
+        rows: Any = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+        print_json({"rows": rows, "reads": [asdict(read) for read in answer.reads]} if explain else rows)
+        return
+    out.print(rows_table(answer.columns, answer.rows))
+    if explain:
+        for read in answer.reads:
+            err.print(f"{read.table}: {read.files} of {read.of_files} files, {read.hours} of {read.of_hours} hours")
+
+
+def rows_table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:
+    """Rows for people: numbers to the right, times in UTC."""
+    from rich.table import Table
+
+    table = Table(*columns, box=None)
+    for index, column in enumerate(table.columns):
+        if all(isinstance(row[index], int | float | None) for row in rows):
+            column.justify = "right"
+    for row in rows:
+        table.add_row(*map(_text, row))
+    return table
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if value.tzinfo else str(value)
+    return str(value)

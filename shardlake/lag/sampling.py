@@ -1,0 +1,215 @@
+"""Asking the broker how far every group is: few requests, whatever the number of groups and partitions.
+
+One listing of groups, one call a group for its offsets (all at once), one description of all groups, two calls for
+the offsets of all partitions; then the arrival times of the records that wait, read by one consumer that is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from shardlake.errors import Unavailable
+from shardlake.lag.rules import Lag, Offsets, judge
+
+REQUEST_SECONDS = 10
+READ_SECONDS = 3.0
+"""How long the arrival times of one sample may take; what is not read by then is unknown."""
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """One group in one partition. `owner` is the member that holds it, '' where none does."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    owner: str
+    lag: Lag
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All groups at one moment. `ends` and `firsts` are of every partition that a group has to do with."""
+
+    taken_ms: int
+    lags: tuple[PartitionLag, ...]
+    members: dict[str, int]
+    states: dict[str, str]
+    firsts: dict[Place, int]
+    ends: dict[Place, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    state: str
+    committed: dict[Place, int]
+    owners: dict[Place, str]
+    members: int
+
+
+class Sampler:
+    """Takes samples from one cluster. Not for several threads at once."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._servers = bootstrap_servers
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+        self._reader: Consumer | None = None
+
+    def sample(self, only: str | None = None) -> Sample:
+        """All groups, or one. Raises Unavailable where the broker does not answer."""
+        try:
+            return self._sample(only)
+        except KafkaException as error:
+            msg = f"No Kafka broker answers at {self._servers}: {error.args[0].str()}."
+            raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def _sample(self, only: str | None) -> Sample:
+        listed = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
+        if listed.errors:
+            raise KafkaException(listed.errors[0].args[0] if listed.errors[0].args else listed.errors[0])
+        names = sorted(group.group_id for group in listed.valid if only in (None, group.group_id))
+        groups = self._groups(names)
+        topics = {place[0] for group in groups.values() for place in (*group.committed, *group.owners)}
+        firsts, ends = self._ends(topics)
+        # Several groups may wait at different offsets of one partition, so the reader is asked by offset.
+        asked = {
+            (place, max(group.committed.get(place, firsts[place]), firsts[place]))
+            for group in groups.values()
+            for place in _places(group, firsts)
+        }
+        arrivals = self._arrivals({(place, offset) for place, offset in asked if offset < ends[place]})
+        now_ms = time.time_ns() // 1_000_000
+        lags = tuple(
+            PartitionLag(
+                name, *place, group.committed.get(place), ends[place], group.owners.get(place, ""),
+                judge(_offsets(group, place, firsts, ends, arrivals), now_ms),
+            )
+            for name, group in groups.items()
+            for place in _places(group, firsts)
+        )  # fmt: skip
+        states = {name: group.state for name, group in groups.items()}
+        members = {name: group.members for name, group in groups.items()}
+        return Sample(now_ms, lags, members, states, firsts, ends)
+
+    def _groups(self, names: list[str]) -> dict[str, _Group]:
+        if not names:
+            return {}
+        # One group a call is all that the client takes; together they cost one round trip.
+        offsets = {
+            name: self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(name)], request_timeout=REQUEST_SECONDS
+            )[name]
+            for name in names
+        }
+        described = self._admin.describe_consumer_groups(names, request_timeout=REQUEST_SECONDS)
+        found = {}
+        for name in names:
+            committed = {
+                (place.topic, place.partition): place.offset
+                for place in offsets[name].result().topic_partitions
+                if place.offset >= 0
+            }
+            group = described[name].result()
+            owners = {
+                (place.topic, place.partition): member.client_id
+                for member in group.members
+                for place in (member.assignment.topic_partitions if member.assignment else [])
+            }
+            found[name] = _Group(group.state.name, committed, owners, len(group.members))
+        return found
+
+    def _ends(self, topics: Iterable[str]) -> tuple[dict[Place, int], dict[Place, int]]:
+        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in sorted(topics)
+            if topic in known  # one that was deleted has no lag
+            for partition in known[topic].partitions
+        ]
+        if not partitions:
+            return {}, {}
+        return self._list(partitions, OffsetSpec.earliest()), self._list(partitions, OffsetSpec.latest())
+
+    def _list(self, partitions: list[TopicPartition], spec: Any) -> dict[Place, int]:
+        futures = self._admin.list_offsets(
+            dict.fromkeys(partitions, spec),
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=REQUEST_SECONDS,
+        )
+        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+    def _arrivals(self, asked: set[tuple[Place, int]]) -> dict[tuple[Place, int], int]:
+        """When the records at these offsets (or the next that is no control record) arrived, as far as time allows."""
+        found: dict[tuple[Place, int], int] = {}
+        deadline = time.monotonic() + READ_SECONDS
+        rounds: list[dict[Place, int]] = []
+        for place, offset in sorted(asked):
+            for one in rounds:
+                if place not in one:
+                    one[place] = offset
+                    break
+            else:
+                rounds.append({place: offset})
+        for one in rounds:
+            reader = self._open_reader()
+            reader.assign([TopicPartition(*place, offset) for place, offset in one.items()])
+            left = dict(one)
+            while left and time.monotonic() < deadline:
+                for message in reader.consume(len(left), timeout=0.1):
+                    place = (message.topic(), message.partition())
+                    if message.error() is None and place in left:
+                        found[place, left.pop(place)] = message.timestamp()[1]
+                        # Otherwise its next records would crowd out the others'.
+                        reader.incremental_unassign([TopicPartition(*place)])
+            reader.unassign()
+        return found
+
+    def _open_reader(self) -> Consumer:
+        if self._reader is None:
+            self._reader = Consumer(
+                {
+                    "bootstrap.servers": self._servers,
+                    "group.id": "shardlake-lag",  # it never joins nor commits
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "fetch.queue.backoff.ms": 5,
+                    # One record a partition is all that is wanted.
+                    "queued.min.messages": 1,
+                    "fetch.message.max.bytes": 16_384,
+                    "log_level": 0,
+                }
+            )
+        return self._reader
+
+
+def _places(group: _Group, firsts: dict[Place, int]) -> list[Place]:
+    """All partitions of the topics that the group has committed in or holds."""
+    topics = {place[0] for place in (*group.committed, *group.owners)}
+    return [place for place in sorted(firsts) if place[0] in topics]
+
+
+def _offsets(
+    group: _Group,
+    place: Place,
+    firsts: dict[Place, int],
+    ends: dict[Place, int],
+    arrivals: dict[tuple[Place, int], int],
+) -> Offsets:
+    committed = group.committed.get(place)
+    oldest = max(firsts[place] if committed is None else committed, firsts[place])
+    return Offsets(firsts[place], ends[place], committed, arrivals.get((place, oldest)))

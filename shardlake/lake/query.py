@@ -1,0 +1,131 @@
+"""SQL over the lake: each table a view over just the files that the query can need.
+
+DuckDB is first asked for its plan over empty tables of the same columns: the filters that it pushes down to a scan
+tell which range of the table's time column is wanted. The view is then made over the files of those hours alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from shardlake.errors import BadInput
+from shardlake.lake.tables import LakeTable, Range
+
+EVERYTHING = Range()
+COMPARISON = re.compile(r"\(*(\w+) (>=|<=|>|<|=) '([^']+)'::TIMESTAMP\)*")
+
+
+@dataclass(frozen=True, slots=True)
+class TableRead:
+    """How much of a table a query reads."""
+
+    table: str
+    files: int
+    of_files: int
+    hours: int
+    of_hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Rows in order, and what was read for them."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    reads: list[TableRead]
+
+
+def query(sql: str, tables: list[LakeTable]) -> Answer:
+    """Run one SELECT over the tables; times are UTC. Partition columns are text, zero-padded: hour = '05'.
+
+    Raises BadInput with DuckDB's own words where the statement is wrong, or would write.
+    """
+    connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
+    with_files = [table for table in tables if any(table.hours())]
+    try:
+        statements = connection.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise BadInput("Only one SELECT is run: the lake is written by the jobs alone.")
+        ranges = _ranges(sql, with_files)
+        for table, within in ranges.items():
+            connection.execute(f"CREATE TEMP VIEW {table.name} AS {_select(table, table.files(within))}")
+        found = connection.execute(sql)
+        columns = [column[0] for column in found.description or []]
+        rows = found.fetchall()
+    except duckdb.Error as error:
+        words = " ".join(str(error).split("\n\n")[0].split())
+        empty = [table.name for table in tables if table not in with_files]
+        hint = f"The lake's tables are: {', '.join(table.name for table in with_files) or 'none yet'}."
+        if empty:
+            hint += f" Still without a file: {', '.join(empty)}; the jobs write with each checkpoint."
+        raise BadInput(f"The query is wrong: {words}", hint) from error
+    return Answer(columns, rows, [_count(table, within) for table, within in ranges.items()])
+
+
+def _select(table: LakeTable, files: list[Path]) -> str:
+    # Without a file in the range the columns must be known all the same.
+    chosen, nothing = (files, "") if files else (table.files()[:1], " WHERE false")
+    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in chosen)
+    types = "year: VARCHAR, month: VARCHAR, day: VARCHAR, hour: VARCHAR"
+    return f"SELECT * FROM read_parquet([{names}], hive_partitioning = true, hive_types = {{{types}}}){nothing}"
+
+
+def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:
+    """For each table that the query reads, the range that holds all its scans'."""
+    planner = duckdb.connect()
+    for table in tables:
+        planner.execute(f"CREATE TABLE {table.name} AS {_select(table, [])}")
+    # It would see that they are empty, and plan nothing.
+    planner.execute("SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'")
+    plan = planner.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[-1][1]
+    by_name = {f"memory.main.{table.name}": table for table in tables}
+    found: dict[LakeTable, Range] = {}
+    for scan in _scans(json.loads(plan)):
+        table = by_name[scan["Table"]]
+        within = _range(scan.get("Filters", ""), table.time_column)
+        found[table] = found[table].join(within) if table in found else within
+    return found
+
+
+def _scans(nodes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for node in nodes:
+        extra = node.get("extra_info", {})
+        if "Table" in extra:
+            yield extra
+        yield from _scans(node.get("children", []))
+
+
+def _range(filters: str | list[str], column: str) -> Range:
+    """What a scan's pushed-down filters, which all must hold, say of the column; everything where they say nothing
+    plain."""
+    within = EVERYTHING
+    for one in [filters] if isinstance(filters, str) else filters:
+        for part in one.split(" AND "):
+            match = COMPARISON.fullmatch(part)
+            if match is None or match[1] != column:
+                continue
+            moment = datetime.fromisoformat(match[3]).replace(tzinfo=UTC)
+            if match[2] in (">", ">=", "="):
+                within = Range(max(filter(None, (within.start, moment))), within.end)
+            if match[2] in ("<", "<=", "="):
+                last = moment - timedelta.resolution if match[2] == "<" else moment
+                within = Range(within.start, min(filter(None, (within.end, last))))
+    return within
+
+
+def _count(table: LakeTable, within: Range) -> TableRead:
+    return TableRead(
+        table.name,
+        files=len(table.files(within)),
+        of_files=len(table.files()),
+        hours=len(list(table.hours(within))),
+        of_hours=len(list(table.hours())),
+    )

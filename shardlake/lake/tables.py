@@ -1,0 +1,83 @@
+"""The lake's tables and their files: folders year=/month=/day=/hour= of Parquet, hours in UTC.
+
+Listing goes down only into the hours that are asked for: a lake of years has more files than a query wants to hear of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from shardlake.errors import Unavailable
+from shardlake.pipeline import Pipeline
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From `start` to `end`, both in it; None is open."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def touches(self, begin: datetime, end: datetime) -> bool:
+        """Whether something of [begin, end) may be in the range."""
+        return (self.start is None or end > self.start) and (self.end is None or begin <= self.end)
+
+    def join(self, other: Range) -> Range:
+        """The smallest range that holds both."""
+        return Range(
+            None if self.start is None or other.start is None else min(self.start, other.start),
+            None if self.end is None or other.end is None else max(self.end, other.end),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LakeTable:
+    """A table: its folder, and the column by whose hour it is partitioned."""
+
+    name: str
+    folder: Path
+    time_column: str
+
+    def hours(self, within: Range = Range()) -> Iterator[Path]:
+        """The folders of the hours within a range, in order."""
+        for year in _parts(self.folder, "year"):
+            number = int(year.name[5:])
+            if not within.touches(datetime(number, 1, 1, tzinfo=UTC), datetime(number + 1, 1, 1, tzinfo=UTC)):
+                continue
+            for month in _parts(year, "month"):
+                first = datetime(number, int(month.name[6:]), 1, tzinfo=UTC)
+                if not within.touches(first, first + timedelta(days=31)):
+                    continue
+                for day in _parts(month, "day"):
+                    midnight = first + timedelta(days=int(day.name[4:]) - 1)
+                    if not within.touches(midnight, midnight + timedelta(days=1)):
+                        continue
+                    for hour in _parts(day, "hour"):
+                        begin = midnight + int(hour.name[5:]) * HOUR
+                        if within.touches(begin, begin + HOUR):
+                            yield hour
+
+    def files(self, within: Range = Range()) -> list[Path]:
+        """The visible files of these hours; what a job is still writing begins with a dot."""
+        return [file for hour in self.hours(within) for file in sorted(hour.glob("[!._]*.parquet"))]
+
+
+def lake_tables(lake: Path, pipeline: Pipeline) -> list[LakeTable]:
+    """The pipeline's tables, whether they hold anything or not. Raises Unavailable where there is no lake."""
+    if not lake.is_dir():
+        msg = f"There is no lake at {lake}."
+        raise Unavailable(msg, "Start the stack with `shardlake up`, or set LAKE_URL to a lake's folder.")
+    return [
+        LakeTable(topic.lake_table, lake / topic.lake_table, str(topic.event_time))
+        for topic in pipeline.topics.values()
+        if topic.lake_table
+    ]
+
+
+def _parts(folder: Path, key: str) -> list[Path]:
+    return sorted(folder.glob(f"{key}=*")) if folder.is_dir() else []

@@ -1,0 +1,1 @@
+"""Ordered work over shards."""
