@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from shardlake.errors import Unavailable
 
 TIMEOUT_SECONDS = 15
+POLL_SECONDS = 0.1
+"""The client waits for as long to fill a batch, also where there is no more to come."""
 
 
 def offsets(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
@@ -68,9 +71,12 @@ def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
     )
     try:
         consumer.assign([TopicPartition(topic, partition, ends[partition][0]) for partition in left])
+        heard = time.monotonic()
         while left:
-            batch = consumer.consume(10_000, timeout=TIMEOUT_SECONDS)
-            if not batch:
+            batch = consumer.consume(10_000, timeout=POLL_SECONDS)
+            if batch:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > TIMEOUT_SECONDS:
                 msg = f"Kafka at {bootstrap_servers} has stopped answering while {topic} was read."
                 raise Unavailable(msg)
             for message in batch:

@@ -34,7 +34,7 @@ def start(pipeline: Pipeline, settings: Settings, jobs: list[str]) -> tuple[str,
     from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.resume import next_start
-    from shardlake.flink.submit import submit
+    from shardlake.flink.submit import Submission
 
     known = pipeline.modules("flink_jobs")
     unknown = [job for job in jobs if job not in known]
@@ -48,7 +48,7 @@ def start(pipeline: Pipeline, settings: Settings, jobs: list[str]) -> tuple[str,
         raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")
     begin = next_start(settings, _next_offsets(pipeline, settings))
     log = state_folder() / "logs" / "submit.log"
-    job_id = submit(pipeline, settings, jobs, begin, log)
+    job_id = Submission(pipeline, settings, jobs, begin, log).submit()
     cluster.await_running(job_id)
     if begin.resume_from:
         return job_id, f"resumed from {begin.resume_from}"
@@ -58,9 +58,8 @@ def start(pipeline: Pipeline, settings: Settings, jobs: list[str]) -> tuple[str,
 def _next_offsets(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int, int]]:
     """One past the highest offset that the lake or the dead letters hold, for each partition."""
     from shardlake import topics
-    from shardlake.dead_letter import DeadLetter
     from shardlake.flink.resume import FINISHED, LastEnd
-    from shardlake.lake.accounting import rows_by_partition
+    from shardlake.lake.accounting import dead_letter_places, rows_by_partition
 
     last = LastEnd.read(Path(settings.jobs_folder))
     if last is None or last.how != FINISHED:
@@ -72,10 +71,8 @@ def _next_offsets(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int,
         for (name, partition), count in rows_by_partition(settings.lake_folder, str(topic.lake_table)).items():
             if name == topic.name:
                 next_offset[partition] = max(next_offset.get(partition, 0), count.max_offset + 1)
-        for message in topics.read(settings.kafka_bootstrap_servers, str(topic.dead_letters)):
-            letter = DeadLetter.from_headers(message.headers())
-            if letter.topic == topic.name:
-                next_offset[letter.partition] = max(next_offset.get(letter.partition, 0), letter.offset + 1)
+        for partition, offset in dead_letter_places(settings.kafka_bootstrap_servers, topic):
+            next_offset[partition] = max(next_offset.get(partition, 0), offset + 1)
         found[topic.name] = next_offset
     return found
 

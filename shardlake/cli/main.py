@@ -12,7 +12,7 @@ import click
 import typer
 from rich.markup import escape
 
-from shardlake.cli import consume, doctor, jobs, lag, produce, query, setup, stack
+from shardlake.cli import consume, demo, doctor, jobs, lag, produce, query, setup, stack
 from shardlake.cli.output import err
 from shardlake.errors import ShardlakeError
 from shardlake.settings import state_folder
@@ -45,6 +45,7 @@ def shared(
     os.environ.setdefault("SHARDLAKE_STATE", str(state_folder(pipeline)))
 
 
+app.command()(demo.demo)
 app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)

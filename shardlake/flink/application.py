@@ -105,8 +105,8 @@ def statement_set(
 
 
 def main() -> None:
-    """Read the request from standard input, submit, write the job's id to standard output."""
-    request: dict[str, Any] = json.load(sys.stdin)
+    """Read the request, a line; plan; at the next line submit; write the job's id to standard output."""
+    request: dict[str, Any] = json.loads(sys.stdin.readline())
     statements = statement_set(
         Pipeline.load(Path(request["pipeline"])),
         Settings.read(**request["settings"]),
@@ -116,6 +116,8 @@ def main() -> None:
     )
     if request["explain"]:
         sys.stdout.write(json.dumps({"plan": statements.explain()}))
+        return
+    if not sys.stdin.readline():  # whoever asked has given up
         return
     job_id = statements.execute().get_job_client().get_job_id()
     sys.stdout.write(json.dumps({"job_id": str(job_id)}))

@@ -42,6 +42,9 @@ class Column:
     @property
     def masked(self) -> str:
         """The expression that the lake gets."""
+        if self.type.startswith("TIMESTAMP"):
+            # As a plain time, not as the stream's time attribute: Flink wants that one in every row, and fails on null.
+            return f"CAST(`{self.name}` AS {self.type}) AS `{self.name}`"
         if self.mask is None:
             return f"`{self.name}`"
         return f"{MASKS[self.mask].format(column=f'`{self.name}`')} AS `{self.name}`"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shardlake.child import die_with_parent
 from shardlake.errors import ShardlakeError
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
@@ -44,44 +45,61 @@ def client_environment(configuration: Path | None = None) -> dict[str, str]:
     }
 
 
-def submit(
-    pipeline: Pipeline,
-    settings: Settings,
-    jobs: Sequence[str],
-    start: Start,
-    log: Path,
-    *,
-    explain: bool = False,
-) -> str:
-    """Submit the application; its job id (with `explain`, its plan). Flink's output goes to `log`.
+class Submission:
+    """The application on its way: planned at once, submitted when asked, so that planning can go on while servers
+    start."""
 
-    Raises ShardlakeError with what Flink said where it refuses.
-    """
-    request = {
-        "pipeline": str(pipeline.folder),
-        "settings": settings.model_dump(exclude={"pii_key"}),
-        "jobs": list(jobs),
-        "resume_from": start.resume_from,
-        "start_offsets": start.start_offsets,
-        "explain": explain,
-    }
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as errors:
-        done = subprocess.run(
-            [sys.executable, "-m", "shardlake.flink.application"],
-            input=json.dumps(request),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=client_environment(),
-            check=False,
-        )
-    if done.returncode:
-        raise ShardlakeError(f"The jobs could not be started: {_cause(log)}", f"Flink's whole answer is in {log}.")
-    # Java may print before the answer, which is one line of JSON and the last.
-    answer = json.loads(done.stdout[done.stdout.index('{"') :])
-    found: str = answer["plan" if explain else "job_id"]
-    return found
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        jobs: Sequence[str],
+        start: Start,
+        log: Path,
+        *,
+        explain: bool = False,
+    ) -> None:
+        """Flink's output goes to `log`. With `explain` the answer is the plan, and nothing is submitted."""
+        request = {
+            "pipeline": str(pipeline.folder),
+            "settings": settings.model_dump(exclude={"pii_key"}),
+            "jobs": list(jobs),
+            "resume_from": start.resume_from,
+            "start_offsets": start.start_offsets,
+            "explain": explain,
+        }
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = log
+        self._field = "plan" if explain else "job_id"
+        with log.open("wb") as errors:
+            self._client = subprocess.Popen(
+                [sys.executable, "-m", "shardlake.flink.application"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=client_environment(),
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+        assert self._client.stdin is not None
+        self._client.stdin.write(json.dumps(request) + "\n")
+        self._client.stdin.flush()
+
+    def submit(self) -> str:
+        """Submit and return the job's id, or the plan. Raises ShardlakeError with what Flink said where it refuses."""
+        output, _ = self._client.communicate("submit\n")
+        if self._client.returncode:
+            msg = f"The jobs could not be started: {_cause(self._log)}"
+            raise ShardlakeError(msg, f"Flink's whole answer is in {self._log}.")
+        # Java may print before the answer, which is one line of JSON and the last.
+        answer: dict[str, str] = json.loads(output[output.index('{"') :])
+        return answer[self._field]
+
+    def abandon(self) -> None:
+        """Submit nothing."""
+        self._client.kill()
+        self._client.wait()
 
 
 def _cause(log: Path) -> str:

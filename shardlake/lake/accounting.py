@@ -1,4 +1,8 @@
-"""What the lake holds of each partition of a topic, counted in its files."""
+"""Every record of a topic accounted for: it is a row of the lake or a dead letter, once.
+
+Nothing here is carried over from those who wrote: offsets are asked of the broker, rows are counted in the files,
+dead letters and null values in their topics.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,58 @@ from pathlib import Path
 
 import duckdb
 
+from shardlake import topics
+from shardlake.dead_letter import DeadLetter
+from shardlake.pipeline import Topic
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """`distinct` offsets among `count` rows: fewer than rows where one was written twice."""
 
-    count: int
-    distinct: int
-    min_offset: int
-    max_offset: int
+    count: int = 0
+    distinct: int = 0
+    min_offset: int = -1
+    max_offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionAccount:
+    """Where the records of a partition, from `first` to before `end`, are."""
+
+    partition: int
+    first: int
+    end: int
+    rows: Rows
+    dead_letters: int
+    dead_letters_distinct: int
+    null_values: int
+    in_both: int
+
+    @property
+    def records(self) -> int:
+        """How many there are to account for."""
+        return self.end - self.first
+
+    @property
+    def difference(self) -> int:
+        """Records that are nowhere; negative where there is more than was sent."""
+        return self.records - self.rows.count - self.dead_letters - self.null_values
+
+    @property
+    def doubled(self) -> int:
+        """Records that are found more than once."""
+        return (self.rows.count - self.rows.distinct) + (self.dead_letters - self.dead_letters_distinct) + self.in_both
+
+    @property
+    def holds(self) -> bool:
+        """Each record exactly once."""
+        return self.difference == 0 and self.doubled == 0
 
 
 def rows_by_partition(lake: Path, table: str) -> dict[tuple[str, int], Rows]:
     """By topic and partition, what the files of `table` hold. A table without files holds nothing."""
-    files = [str(path) for path in sorted((lake / table).rglob("[!._]*.parquet"))]
+    files = _files(lake, table)
     if not files:
         return {}
     found = duckdb.connect().execute(
@@ -29,3 +71,48 @@ def rows_by_partition(lake: Path, table: str) -> dict[tuple[str, int], Rows]:
         [files],
     )
     return {(row[0], row[1]): Rows(*row[2:]) for row in found.fetchall()}
+
+
+def account(bootstrap_servers: str, topic: Topic, lake: Path) -> list[PartitionAccount]:
+    """The account of a topic of events, partition by partition. Raises Unavailable where the broker does not answer."""
+    table = str(topic.lake_table)
+    rows = rows_by_partition(lake, table)
+    letters = dead_letter_places(bootstrap_servers, topic)
+    both = _in_lake(lake, table, topic.name, sorted(set(letters)))
+    nulls = [m.partition() for m in topics.read(bootstrap_servers, topic.name) if m.value() is None]
+    return [
+        PartitionAccount(
+            partition=partition,
+            first=first,
+            end=end,
+            rows=rows.get((topic.name, partition), Rows()),
+            dead_letters=sum(place[0] == partition for place in letters),
+            dead_letters_distinct=sum(place[0] == partition for place in set(letters)),
+            null_values=nulls.count(partition),
+            in_both=sum(place[0] == partition for place in both),
+        )
+        for partition, (first, end) in topics.offsets(bootstrap_servers, topic.name).items()
+    ]
+
+
+def dead_letter_places(bootstrap_servers: str, topic: Topic) -> list[tuple[int, int]]:
+    """(partition, offset) in `topic` of each dead letter of it, one for each record of the dead-letter topic."""
+    letters = (DeadLetter.from_headers(m.headers()) for m in topics.read(bootstrap_servers, str(topic.dead_letters)))
+    return [(letter.partition, letter.offset) for letter in letters if letter.topic == topic.name]
+
+
+def _in_lake(lake: Path, table: str, topic: str, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    files = _files(lake, table)
+    if not files or not places:
+        return []
+    wanted = ", ".join(f"({partition}, {offset})" for partition, offset in places)
+    found = duckdb.connect().execute(
+        'SELECT DISTINCT "partition", "offset" FROM read_parquet(?) '
+        f'WHERE topic = ? AND ("partition", "offset") IN ({wanted})',
+        [files, topic],
+    )
+    return [(row[0], row[1]) for row in found.fetchall()]
+
+
+def _files(lake: Path, table: str) -> list[str]:
+    return [str(path) for path in sorted((lake / table).rglob("[!._]*.parquet"))]

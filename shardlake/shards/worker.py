@@ -21,7 +21,9 @@ from shardlake.errors import Unavailable
 from shardlake.shards.processor import Record, RecordProcessor
 
 BATCH = 500
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.1
+"""The client waits for as long to fill a batch."""
+
 WAIT_FOR_REGISTRY_SECONDS = 1.0
 IDLE_SECONDS = 10
 Say = Callable[[str], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import multiprocessing
 import os
@@ -15,13 +14,12 @@ from typing import Any
 
 from shardlake.avro.codec import Decoder
 from shardlake.avro.registry import Registry
+from shardlake.child import die_with_parent
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.shards.processor import RecordProcessor
 from shardlake.shards.worker import Worker, consumer_settings
-
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +71,7 @@ def run_workers(work: Work, count: int) -> None:
 
 
 def _run(work: Work, number: int, parent: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with_parent(parent)()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent passes it on as SIGTERM
 
     def say(line: str) -> None:

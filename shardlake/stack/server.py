@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
-
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +79,6 @@ class Server:
         return "\n".join((errors or everything)[-lines:])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        parent = os.getpid()
-
-        def die_with_parent() -> None:
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it went between fork and prctl
-                os._exit(1)
-
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self.plan.command,
@@ -98,5 +87,5 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.plan.environment},
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops them in order
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent(),
             )

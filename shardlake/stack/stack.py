@@ -79,8 +79,10 @@ class Stack:
             "jobs_folder": str(self.data / "jobs"),
         }
 
-    def start(self, on_ready: Callable[[str], None] = lambda _: None) -> float:
-        """Start all servers side by side; seconds until all were ready.
+    def start(
+        self, on_ready: Callable[[str], None] = lambda _: None, on_spawned: Callable[[], None] = lambda: None
+    ) -> float:
+        """Start all servers side by side; seconds until all were ready. `on_spawned` is called while they start.
 
         Raises Unavailable, with nothing left running, where a port is taken, memory or disk are short, or a server
         does not come up.
@@ -89,6 +91,7 @@ class Stack:
         try:
             self._check()
             self._spawn()
+            on_spawned()
             self._await_ready(on_ready)
         except BaseException:
             self.stop()

@@ -1,0 +1,303 @@
+"""`shardlake demo`: the whole path on one screen, and the sum at its end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shardlake.child import die_with_parent
+from shardlake.cli.output import err, out
+from shardlake.cli.setup import installed
+from shardlake.cli.stack import PortBase, detached_up
+from shardlake.errors import ShardlakeError
+from shardlake.pipeline import Pipeline
+from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
+
+if TYPE_CHECKING:
+    from shardlake.flink.submit import Submission
+    from shardlake.lake.accounting import PartitionAccount
+
+SAMPLE_LINES = 10_000
+RATE = 1000
+POISON = 39
+SECOND_CONSUMER_AFTER_SECONDS = 10
+FINISH_SECONDS = 300
+
+
+def demo(
+    ctx: typer.Context,
+    log: Annotated[Path | None, typer.Option(help="A log file of yours. Default: a sample of 10,000 lines.")] = None,
+    keep: Annotated[bool, typer.Option(help="Leave the stack running at the end.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="How long synthetic events are sent.")] = 30,
+    port_base: PortBase = DEFAULT_PORT_BASE,
+) -> None:
+    """Logs through Kafka and Flink into the lake, consumers and lag, and the sum: exit code 0 only if it holds."""
+    pipeline = Pipeline.load(ctx.obj.pipeline)
+    if log:
+        from shardlake.produce.lines import check
+
+        check(str(log))
+    installed()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        submission = _start(pipeline, port_base, keep, stack)
+        settings = Settings.read()
+        file = log or _sample(pipeline, Path(running_stack(state_folder())["data"]))
+        stage = Stage(pipeline, settings, began)
+        stack.callback(stage.end_children)
+        stage.say(f"{file.name} goes into the topic {pipeline.events_topic.name}")
+        stage.produce(str(file))
+        stage.jobs(submission)
+        stage.play(seconds)
+        finished = stage.finish()
+        _report(pipeline, settings, file if log else None, finished)
+        if keep:
+            out.print("\nThe stack runs on: shardlake query, lag, produce, consume; in the end shardlake down.")
+
+
+def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> Submission:
+    """Servers, topics and schemas, with the jobs' planning beside them."""
+    from shardlake.flink.resume import next_start
+    from shardlake.flink.submit import Submission
+    from shardlake.provision import provision
+    from shardlake.stack.stack import Stack
+
+    def plan(settings: Settings) -> Submission:
+        log = state_folder() / "logs" / "submit.log"
+        submission = Submission(pipeline, settings, pipeline.modules("flink_jobs"), next_start(settings, {}), log)
+        stack.callback(submission.abandon)
+        return submission
+
+    if keep:
+        detached_up(pipeline.folder, port_base, None)
+        return plan(Settings.read())
+    local = Stack(state_folder(), port_base=port_base)
+    stack.callback(local.stop)
+    submission = None
+
+    def on_spawned() -> None:
+        nonlocal submission
+        submission = plan(Settings.read(**local.settings))
+
+    seconds = local.start(lambda name: err.print(f"  {name} is ready"), on_spawned)
+    provision(pipeline, Settings.read(**local.settings))
+    local.mark_provisioned()
+    err.print(f"[bold green]ready in {seconds:.1f} s[/]: Flink's page is {local.settings['flink_rest_url']}")
+    assert submission is not None
+    return submission
+
+
+def _sample(pipeline: Pipeline, folder: Path) -> Path:
+    """A web server's log of our own making, written as a file is."""
+    path = folder / "web.log"
+    lines = pipeline.load_module("producers", "sample_log").lines_of_access_log(SAMPLE_LINES, datetime.now(UTC))
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+class Stage:
+    """The demo's processes and what is shown of them."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, began: float) -> None:
+        from shardlake.lag.sampling import Sampler
+
+        self._pipeline = pipeline
+        self._settings = settings
+        self._began = began
+        self._sampler = Sampler(settings.kafka_bootstrap_servers)
+        self._producers: list[subprocess.Popen[bytes]] = []
+        self._consumers: list[subprocess.Popen[bytes]] = []
+        self.first_row_seconds: float | None = None
+        self.peak_memory_bytes = 0
+
+    def say(self, line: str) -> None:
+        """A line with the seconds since the command."""
+        err.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/]  {line}")
+
+    def produce(self, *arguments: str) -> None:
+        """Start `shardlake produce`."""
+        self._producers.append(self._child("produce", *arguments))
+
+    def jobs(self, submission: Submission) -> None:
+        """Submit the planned jobs and wait until they run."""
+        from shardlake.flink.cluster import Cluster
+
+        job_id = submission.submit()
+        Cluster(self._settings.flink_rest_url).await_running(job_id)
+        self.say(f"the jobs run: {', '.join(self._pipeline.modules('flink_jobs'))}, one application, {job_id}")
+
+    def play(self, seconds: float) -> None:
+        """Synthetic events with poison among them, a consumer, then a second one, until all is sent."""
+        self.say(f"{RATE:,} synthetic events a second for {seconds:.0f} s, {POISON} poison records among them")
+        self.produce("--synthetic", "--rate", str(RATE), "--duration", str(seconds), "--poison", str(POISON))
+        self._consume()
+        second = time.monotonic() + min(SECOND_CONSUMER_AFTER_SECONDS, seconds / 2)
+        with self._screen() as show:
+            while any(producer.poll() is None for producer in self._producers):
+                if len(self._consumers) == 1 and time.monotonic() > second:
+                    self.say("a second consumer joins")
+                    self._consume()
+                self._look(show)
+                time.sleep(0.5)
+        if any(producer.returncode for producer in self._producers):
+            raise ShardlakeError("A producer failed.", f"Its words are in {self._log('produce')}.")
+
+    def finish(self) -> float:
+        """Let the jobs read to the end and every window fire; end the consumers. Seconds since the command."""
+        from shardlake.cli.jobs import await_end_of_topics, end
+
+        self.say("all is sent; the jobs finish")
+        await_end_of_topics(self._pipeline, self._settings, FINISH_SECONDS)
+        self._look(None)
+        end(self._settings, drain=True)
+        self.end_children()
+        self.say("every window has fired")
+        if self.first_row_seconds is not None:
+            self.say(f"the first row was in the lake {self.first_row_seconds:.1f} s after the command")
+        self.say(f"the servers took {self.peak_memory_bytes / 1e9:.1f} GB of memory at most")
+        return time.monotonic() - self._began
+
+    def end_children(self) -> None:
+        """End consumers and producers that still run, asking first."""
+        for child in [*self._producers, *self._consumers]:
+            child.terminate()
+        for child in [*self._producers, *self._consumers]:
+            try:
+                child.wait(15)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self._sampler.close()
+
+    def _consume(self) -> None:
+        self._consumers.append(self._child("consume", "traffic"))
+
+    def _child(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-m", "shardlake", "--pipeline", str(self._pipeline.folder), command, *arguments]
+        with self._log(command).open("ab") as log:
+            return subprocess.Popen(
+                program, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )  # fmt: skip
+
+    def _log(self, command: str) -> Path:
+        return state_folder() / "logs" / f"{command}.log"
+
+    @contextmanager
+    def _screen(self) -> Iterator[Any]:
+        """A live table on a terminal, lines elsewhere."""
+        from rich.live import Live
+
+        if not out.is_terminal:
+            yield None
+            return
+        with Live(console=out, auto_refresh=False, transient=True) as live:
+            yield live
+
+    def _look(self, show: Any) -> None:
+        from shardlake.cli.lag import lag_table
+
+        sample = self._sampler.sample()
+        self._measure()
+        if show is not None:
+            show.update(lag_table(sample), refresh=True)
+        elif time.monotonic() - getattr(self, "_said", 0.0) > 5:
+            self._said = time.monotonic()
+            behind: Counter[str] = Counter()
+            for one in sample.lags:
+                behind[one.group] += one.lag.records
+            words = [f"{group} {n:,} behind with {sample.members[group]} members" for group, n in behind.items()]
+            self.say(f"lag: {'; '.join(words) or 'no group yet'}")
+
+    def _measure(self) -> None:
+        import psutil
+
+        memory = 0
+        for server in running_stack(state_folder())["servers"].values():
+            try:
+                memory += psutil.Process(server["pid"]).memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
+        if self.first_row_seconds is None and any(self._settings.lake_folder.rglob("[!.]*.parquet")):
+            self.first_row_seconds = time.monotonic() - self._began
+            self.say("the first rows are in the lake")
+
+
+def _report(pipeline: Pipeline, settings: Settings, log: Path | None, seconds: float) -> None:
+    from shardlake.cli.query import rows_table
+    from shardlake.lake.accounting import account
+    from shardlake.lake.query import query
+    from shardlake.lake.tables import lake_tables
+
+    tables = lake_tables(settings.lake_folder, pipeline)
+    windows = query(
+        "SELECT service, count(*) AS windows, sum(events)::BIGINT AS events, sum(errors)::BIGINT AS errors, "
+        "max(error_ratio) AS worst_minute, max(latency_p95_ms) AS worst_p95_ms FROM service_health "
+        "GROUP BY 1 ORDER BY 1",
+        tables,
+    )
+    out.print("\n[bold]Windows of a minute, by service[/] (lake table service_health)")
+    out.print(rows_table(windows.columns, windows.rows))
+    topic = pipeline.events_topic
+    accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake_folder)
+    out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
+    out.print(_account_table(accounts))
+    holds = all(one.holds for one in accounts)
+    if log is not None:
+        holds = _lines_found(pipeline, log, settings) and holds
+    out.print(f"demo took {seconds:.1f} s")
+    if not holds:
+        raise ShardlakeError("The sum does not hold: records are missing or doubled.", "See the table above.")
+
+
+def _account_table(accounts: list[PartitionAccount]) -> Any:
+    from rich.table import Table
+
+    table = Table("partition", "first offset", "end offset", "records", "=", "rows in the lake", "+", "dead letters",
+                  "+", "null values", "missing", "doubled", box=None)  # fmt: skip
+    for column in table.columns:
+        column.justify = "right"
+    for one in accounts:
+        table.add_row(
+            str(one.partition), f"{one.first:,}", f"{one.end:,}", f"{one.records:,}", "", f"{one.rows.count:,}", "",
+            f"{one.dead_letters:,}", "", f"{one.null_values:,}", f"{one.difference:,}", f"{one.doubled:,}",
+        )  # fmt: skip
+
+    def total(name: str) -> str:
+        return f"[bold]{sum(getattr(one, name) for one in accounts):,}[/]"
+
+    rows = sum(one.rows.count for one in accounts)
+    holds = all(one.holds for one in accounts)
+    table.add_row(
+        "[bold]sum[/]", "", "", total("records"), "=" if holds else "[red]≠[/]", f"[bold]{rows:,}[/]", "+",
+        total("dead_letters"), "+", total("null_values"), total("difference"), total("doubled"),
+    )  # fmt: skip
+    return table
+
+
+def _lines_found(pipeline: Pipeline, log: Path, settings: Settings) -> bool:
+    """Each line of the file by its event id, computed anew from the file, in the lake exactly once."""
+    from shardlake.lake.query import query
+    from shardlake.lake.tables import lake_tables
+    from shardlake.produce.lines import read
+
+    module = pipeline.load_module("producers", "log_lines")
+    service = log.name.split(".")[0]
+    wanted: set[str] = {
+        module.event(line, line.text, service)["event_id"] for line in read(str(log)) if line.text is not None
+    }
+    tables = lake_tables(settings.lake_folder, pipeline)
+    found = dict(query("SELECT event_id, count(*) FROM app_logs GROUP BY 1", tables).rows)
+    once = sum(found.get(event_id) == 1 for event_id in wanted)
+    out.print(f"\n{log.name}: {once:,} of {len(wanted):,} lines are in the lake exactly once, by their event ids")
+    return bool(once == len(wanted))
