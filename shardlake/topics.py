@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shardlake.errors import Unavailable
 
 TIMEOUT_SECONDS = 15
+COORDINATOR_NOT_READY = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
 POLL_SECONDS = 0.1
 """The client waits for as long to fill a batch, also where there is no more to come."""
 
@@ -21,7 +25,7 @@ def offsets(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
 
     Raises Unavailable where no broker answers or the topic is not there.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = _admin(bootstrap_servers)
     try:
         found = admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
         if found.error is not None:
@@ -37,16 +41,33 @@ def offsets(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
 
 def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
     """The group's committed offsets of a topic, by partition; those without a commit are left out."""
-    from confluent_kafka import ConsumerGroupTopicPartitions
-
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-    futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "log_level": 0})
     try:
-        found = futures[group].result(TIMEOUT_SECONDS).topic_partitions
+        partitions = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
+        found = committed_by(consumer, [TopicPartition(topic, number) for number in partitions])
     except KafkaException as error:
         msg = f"Kafka at {bootstrap_servers} does not tell the offsets of group {group}: {error.args[0].str()}."
         raise Unavailable(msg) from error
-    return {place.partition: place.offset for place in found if place.topic == topic and place.offset >= 0}
+    finally:
+        consumer.close()
+    return {place.partition: place.offset for place in found}
+
+
+def committed_by(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Those of the partitions in which the consumer's group has committed, with their offsets.
+
+    A consumer that never joins is asked because the admin client's own call crashes the process where the group's
+    coordinator is not ready (librdkafka issue 5040, open). Raises KafkaException where it is not for a while.
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        try:
+            found = consumer.committed(partitions, timeout=TIMEOUT_SECONDS)
+            return [place for place in found if place.offset >= 0]
+        except KafkaException as error:
+            if error.args[0].code() not in COORDINATOR_NOT_READY or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
@@ -91,6 +112,13 @@ def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
                     left.pop(partition, None)
     finally:
         consumer.close()
+
+
+@lru_cache
+def _admin(bootstrap_servers: str) -> AdminClient:
+    """One for the whole process: its futures die with it, and making and dropping it in a loop has crashed the
+    client."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
 
 
 def _list(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[int, int]:

@@ -79,7 +79,7 @@ def _findings(port_base: int) -> Iterator[Finding]:
         return
     try:
         Ports.from_base(port_base).check()
-        yield Finding("ports", True, f"{port_base + 2} to {port_base + 10} are free")
+        yield Finding("ports", True, f"{port_base + 2} to {port_base + 9} are free")
     except ShardlakeError as error:
         yield Finding("ports", False, error.message, error.hint)
 

@@ -19,7 +19,7 @@ from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
 
 PortBase = Annotated[
-    int, typer.Option(envvar="SHARDLAKE_PORT_BASE", help="Servers listen on this + 2 to + 10, on 127.0.0.1.")
+    int, typer.Option(envvar="SHARDLAKE_PORT_BASE", help="Servers listen on this + 2 to + 9, on 127.0.0.1.")
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Keep topics, schemas, offsets and the lake here. Default: thrown away at the stop.")

@@ -59,7 +59,8 @@ def _column(record: str, field: dict[str, Any]) -> Column:
     kind = field["type"]
     nullable = isinstance(kind, list)
     if nullable:
-        kind = next((branch for branch in kind if branch != "null"), None) if len(kind) == 2 else None
+        others = [branch for branch in kind if branch != "null"]
+        kind = others[0] if len(others) == 1 and len(kind) == 2 else "union"
     name = kind.get("logicalType", kind["type"]) if isinstance(kind, dict) else kind
     if name not in TYPES:
         msg = f"The field {field['name']} of {record} has the type {field['type']}, which no lake column can hold."

@@ -1,7 +1,7 @@
 """Asking the broker how far every group is: few requests, whatever the number of groups and partitions.
 
-One listing of groups, one call a group for its offsets (all at once), one description of all groups, two calls for
-the offsets of all partitions; then the arrival times of the records that wait, read by one consumer that is kept.
+One listing of groups, one call a group for its offsets, one description of all groups, two calls for the offsets of all
+partitions; then the arrival times of the records that wait, read by one consumer that is kept.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shardlake.errors import Unavailable
 from shardlake.lag.rules import Lag, Offsets, judge
+from shardlake.topics import committed_by
 
 REQUEST_SECONDS = 10
 READ_SECONDS = 3.0
@@ -64,6 +65,7 @@ class Sampler:
         self._servers = bootstrap_servers
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
         self._reader: Consumer | None = None
+        self._askers: dict[str, Consumer] = {}
 
     def sample(self, only: str | None = None) -> Sample:
         """All groups, or one. Raises Unavailable where the broker does not answer."""
@@ -75,8 +77,9 @@ class Sampler:
 
     def close(self) -> None:
         """Leave nothing open."""
-        if self._reader is not None:
-            self._reader.close()
+        for consumer in (self._reader, *self._askers.values()):
+            if consumer is not None:
+                consumer.close()
 
     def _sample(self, only: str | None) -> Sample:
         listed = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
@@ -107,23 +110,21 @@ class Sampler:
         return Sample(now_ms, lags, members, states, firsts, ends)
 
     def _groups(self, names: list[str]) -> dict[str, _Group]:
+        for name in self._askers.keys() - set(names):
+            self._askers.pop(name).close()
         if not names:
             return {}
-        # One group a call is all that the client takes; together they cost one round trip.
-        offsets = {
-            name: self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(name)], request_timeout=REQUEST_SECONDS
-            )[name]
-            for name in names
-        }
+        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in known
+            if not topic.startswith("__")
+            for partition in known[topic].partitions
+        ]
         described = self._admin.describe_consumer_groups(names, request_timeout=REQUEST_SECONDS)
         found = {}
         for name in names:
-            committed = {
-                (place.topic, place.partition): place.offset
-                for place in offsets[name].result().topic_partitions
-                if place.offset >= 0
-            }
+            committed = self._committed(name, partitions)
             group = described[name].result()
             owners = {
                 (place.topic, place.partition): member.client_id
@@ -132,6 +133,12 @@ class Sampler:
             }
             found[name] = _Group(group.state.name, committed, owners, len(group.members))
         return found
+
+    def _committed(self, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
+        if group not in self._askers:
+            self._askers[group] = Consumer({"bootstrap.servers": self._servers, "group.id": group, "log_level": 0})
+        found = committed_by(self._askers[group], partitions)
+        return {(place.topic, place.partition): place.offset for place in found}
 
     def _ends(self, topics: Iterable[str]) -> tuple[dict[Place, int], dict[Place, int]]:
         known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics

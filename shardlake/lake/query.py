@@ -49,40 +49,38 @@ def query(sql: str, tables: list[LakeTable]) -> Answer:
     Raises BadInput with DuckDB's own words where the statement is wrong, or would write.
     """
     connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
-    with_files = [table for table in tables if any(table.hours())]
     try:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise BadInput("Only one SELECT is run: the lake is written by the jobs alone.")
-        ranges = _ranges(sql, with_files)
+        ranges = _ranges(sql, tables)
         for table, within in ranges.items():
-            connection.execute(f"CREATE TEMP VIEW {table.name} AS {_select(table, table.files(within))}")
+            connection.execute(_definition(table, table.files(within)))
         found = connection.execute(sql)
         columns = [column[0] for column in found.description or []]
         rows = found.fetchall()
     except duckdb.Error as error:
         words = " ".join(str(error).split("\n\n")[0].split())
-        empty = [table.name for table in tables if table not in with_files]
-        hint = f"The lake's tables are: {', '.join(table.name for table in with_files) or 'none yet'}."
-        if empty:
-            hint += f" Still without a file: {', '.join(empty)}; the jobs write with each checkpoint."
+        hint = f"The lake's tables are: {', '.join(table.name for table in tables)}."
         raise BadInput(f"The query is wrong: {words}", hint) from error
     return Answer(columns, rows, [_count(table, within) for table, within in ranges.items()])
 
 
-def _select(table: LakeTable, files: list[Path]) -> str:
-    # Without a file in the range the columns must be known all the same.
-    chosen, nothing = (files, "") if files else (table.files()[:1], " WHERE false")
-    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in chosen)
+def _definition(table: LakeTable, files: list[Path]) -> str:
+    """The table over these files; without any, an empty one of the same columns."""
+    if not files:
+        return f"CREATE TABLE {table.name} ({', '.join(table.columns)})"
+    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
     types = "year: VARCHAR, month: VARCHAR, day: VARCHAR, hour: VARCHAR"
-    return f"SELECT * FROM read_parquet([{names}], hive_partitioning = true, hive_types = {{{types}}}){nothing}"
+    source = f"read_parquet([{names}], hive_partitioning = true, hive_types = {{{types}}})"
+    return f"CREATE VIEW {table.name} AS SELECT * FROM {source}"
 
 
 def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:
     """For each table that the query reads, the range that holds all its scans'."""
     planner = duckdb.connect()
     for table in tables:
-        planner.execute(f"CREATE TABLE {table.name} AS {_select(table, [])}")
+        planner.execute(_definition(table, []))
     # It would see that they are empty, and plan nothing.
     planner.execute("SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'")
     plan = planner.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[-1][1]

@@ -9,11 +9,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from shardlake.errors import Unavailable
-from shardlake.pipeline import Pipeline
+from shardlake.pipeline import Pipeline, Topic
 
 HOUR = timedelta(hours=1)
+TYPES = {
+    "string": "VARCHAR",
+    "enum": "VARCHAR",
+    "int": "INTEGER",
+    "long": "BIGINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "bytes": "BLOB",
+    "timestamp-millis": "TIMESTAMP",
+    "timestamp-micros": "TIMESTAMP",
+    "date": "DATE",
+}
+PROVENANCE = ("topic VARCHAR", '"partition" INTEGER', '"offset" BIGINT', "arrival_time TIMESTAMP")
+HIVE = ("year VARCHAR", "month VARCHAR", "day VARCHAR", "hour VARCHAR")
+VISIBLE = "[!._]*.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +54,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
-    """A table: its folder, and the column by whose hour it is partitioned."""
+    """A table: its folder, the column by whose hour it is partitioned, and its columns as DuckDB declares them."""
 
     name: str
     folder: Path
     time_column: str
+    columns: tuple[str, ...]
 
     def hours(self, within: Range = Range()) -> Iterator[Path]:
         """The folders of the hours within a range, in order."""
@@ -64,7 +82,7 @@ class LakeTable:
 
     def files(self, within: Range = Range()) -> list[Path]:
         """The visible files of these hours; what a job is still writing begins with a dot."""
-        return [file for hour in self.hours(within) for file in sorted(hour.glob("[!._]*.parquet"))]
+        return [file for hour in self.hours(within) for file in sorted(hour.glob(VISIBLE))]
 
 
 def lake_tables(lake: Path, pipeline: Pipeline) -> list[LakeTable]:
@@ -73,10 +91,21 @@ def lake_tables(lake: Path, pipeline: Pipeline) -> list[LakeTable]:
         msg = f"There is no lake at {lake}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set LAKE_URL to a lake's folder.")
     return [
-        LakeTable(topic.lake_table, lake / topic.lake_table, str(topic.event_time))
+        LakeTable(topic.lake_table, lake / topic.lake_table, str(topic.event_time), _columns(pipeline, topic))
         for topic in pipeline.topics.values()
         if topic.lake_table
     ]
+
+
+def _columns(pipeline: Pipeline, topic: Topic) -> tuple[str, ...]:
+    fields = [f'"{field["name"]}" {TYPES[_type(field["type"])]}' for field in pipeline.schema_of(topic)["fields"]]
+    return (*fields, *(PROVENANCE if topic in pipeline.sources else ()), *HIVE)
+
+
+def _type(kind: Any) -> str:
+    if isinstance(kind, list):
+        return _type(next(branch for branch in kind if branch != "null"))
+    return str(kind.get("logicalType", kind["type"]) if isinstance(kind, dict) else kind)
 
 
 def _parts(folder: Path, key: str) -> list[Path]:

@@ -51,7 +51,7 @@ def taskmanager(folder: Path, ports: Ports, *, pii_key: str, train: bool = False
     return ServerPlan(
         name="taskmanager",
         command=[*java("taskmanager", heap_mb=heap_mb, options=options, train=train), *_main(main, configuration)],
-        address=f"{HOST}:{ports.flink_taskmanager}",
+        address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
         environment={**_environment(configuration), "SHARDLAKE_PII_KEY": pii_key},
     )
@@ -109,7 +109,9 @@ def _configuration(folder: Path, ports: Ports) -> Path:
         "web.cancel.enable": "false",
         "taskmanager.host": HOST,
         "taskmanager.bind-host": HOST,
-        "taskmanager.rpc.port": ports.flink_taskmanager,
+        # Any free one: where a killed task manager comes back at its old address, the job manager may not talk to it
+        # for a minute (Pekko keeps what it knows of the address).
+        "taskmanager.rpc.port": 0,
         "taskmanager.data.port": ports.flink_taskmanager_data,
         "taskmanager.data.bind-port": ports.flink_taskmanager_data,
         "taskmanager.numberOfTaskSlots": SLOTS,

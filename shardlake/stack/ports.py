@@ -23,16 +23,15 @@ class Ports:
     flink_rest: int
     flink_jobmanager: int
     flink_blob: int
-    flink_taskmanager: int
     flink_taskmanager_data: int
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
-        """Ports base + 2 to base + 10. Raises BadInput where these are no user ports."""
+        """Ports base + 2 to base + 9. Raises BadInput where these are no user ports."""
         last = base + 1 + len(fields(cls))
         if not base >= 1022 or last > 65535:
             msg = f"The port base {base} is out of range."
-            raise BadInput(msg, "Choose one from 1022 to 65525: the servers take base + 2 to base + 10.")
+            raise BadInput(msg, "Choose one from 1022 to 65526: the servers take base + 2 to base + 9.")
         return cls(*range(base + 2, last + 1))
 
     def check(self) -> None:

@@ -1,0 +1,33 @@
+"""The pytest plugin: `shardlake_stack`, a running stack with your pipeline's topics and schemas, once a session.
+
+    def test_my_job(shardlake_stack):
+        shardlake_stack.shardlake("jobs", "run", "my_job")
+
+The pipeline is pytest's root folder, or the one named by `shardlake_pipeline` in its configuration. For a job without
+servers see `shardlake.testing.jobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from shardlake.testing.stack import RunningStack
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The plugin's setting."""
+    parser.addini("shardlake_pipeline", "The pipeline's folder, from pytest's root.", default=".")
+
+
+@pytest.fixture(scope="session")
+def shardlake_stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Kafka, the registry and Flink on free ports, with the pipeline's topics and schemas; stopped at the end."""
+    from shardlake.testing.stack import running_stack
+
+    folder = pytestconfig.rootpath / pytestconfig.getini("shardlake_pipeline")
+    with running_stack(folder, tmp_path_factory.mktemp("shardlake")) as stack:
+        yield stack

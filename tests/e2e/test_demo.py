@@ -1,0 +1,43 @@
+"""What a stranger types first."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shardlake.testing.stack import free_port_base
+from tests.support import ROOT
+
+pytestmark = pytest.mark.e2e
+
+REAL_LOG = ROOT.parent / "shared" / "data" / "apache_access.log"
+
+
+def demo(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "shardlake", "--pipeline", str(ROOT), "demo", "--seconds", "6", *arguments]
+    environment = {**os.environ, "SHARDLAKE_STATE": str(state), "SHARDLAKE_CHECKPOINT_SECONDS": "2"}
+    command += ["--port-base", str(free_port_base())]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=False)
+
+
+def test_the_sum_of_the_demo_holds(tmp_path: Path) -> None:
+    log = ["--log", str(REAL_LOG)] if REAL_LOG.exists() else []
+    done = demo(tmp_path, *log)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sent = 5_000 + 6_000 if log else 10_000 + 6_000
+    (total,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
+    assert total == ["sum", f"{sent + 39:,}", "=", f"{sent:,}", "+", "39", "+", "0", "0", "0"]
+    if log:
+        assert "5,000 of 5,000 lines are in the lake exactly once" in done.stdout
+    assert "a second consumer joins" in done.stderr
+
+
+def test_a_log_that_is_not_there_starts_nothing(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--log", "nowhere.log")
+    assert done.returncode == 2
+    assert "There is no file nowhere.log" in done.stderr
+    assert not (tmp_path / "logs").exists()

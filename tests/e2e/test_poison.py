@@ -1,0 +1,165 @@
+"""A bad record spoils nothing but itself: neither its neighbours' values, nor windows, nor the job."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+import pytest
+
+from producers.poison import OUT_OF_RANGE, poison
+from shardlake import topics
+from shardlake.dead_letter import DeadLetter
+from shardlake.flink.cluster import Cluster
+from shardlake.lake.accounting import account
+from shardlake.lake.query import query
+from shardlake.lake.tables import lake_tables
+from shardlake.testing.stack import RunningStack
+from tests.support import START, Topic, event
+
+pytestmark = pytest.mark.e2e
+
+POISON_RECORDS = 1_000
+HEALTHY_AFTER_EACH = 3
+NULLS = 5
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent, by offset of the one partition."""
+
+    stack: RunningStack
+    healthy: dict[int, dict[str, Any]]
+    poison: dict[int, tuple[str, bytes]]
+    restarts: int
+
+
+@pytest.fixture(scope="module")
+def sent(one_partition: RunningStack) -> Sent:
+    """1,000 poison records of all kinds among healthy old events in one partition, read to the end at parallelism 1."""
+    stack, topic = one_partition, Topic(one_partition)
+    foreign = stack.pipeline.topic("service-health")
+    from shardlake.avro.registry import Registry
+
+    foreign_id = Registry(stack.settings.schema_registry_url).schema_id(
+        foreign.subject, stack.pipeline.schema_of(foreign)
+    )
+    kinds = poison(topic.encode, topic.schema, foreign_id)
+    values: list[bytes | None] = [None] * NULLS
+    healthy: dict[int, dict[str, Any]] = {}
+    bad: dict[int, tuple[str, bytes]] = {}
+    for number in range(POISON_RECORDS):
+        bad[len(values)] = kinds[number % len(kinds)]
+        values.append(bad[len(values)][1])
+        for _ in range(HEALTHY_AFTER_EACH):
+            one = event(len(healthy), message="ünïcödé ✓" if len(healthy) % 5 == 0 else None)
+            healthy[len(values)] = one
+            values.append(topic.encode(one))
+    stack.shardlake("jobs", "run")
+    topic.send(values)
+    stack.shardlake("jobs", "finish")
+    restarts = Cluster(stack.settings.flink_rest_url).jobs()[0].restarts
+    return Sent(stack, healthy, bad, restarts)
+
+
+def test_every_record_is_accounted_for_once_with_no_restart(sent: Sent) -> None:
+    topic = sent.stack.pipeline.events_topic
+    (only,) = account(sent.stack.settings.kafka_bootstrap_servers, topic, sent.stack.settings.lake_folder)
+    assert (only.rows.count, only.dead_letters, only.null_values) == (3_000, 1_000, NULLS)
+    assert only.holds
+    assert sent.restarts == 0
+
+
+def test_every_healthy_value_is_right(sent: Sent) -> None:
+    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    names = ["event_id", "event_time", "service", "host", "method", "path", "status", "response_bytes", "latency_ms"]
+    found = query(f'SELECT "offset", {", ".join(names)}, message, level FROM app_logs', tables).rows
+    by_offset = {row[0]: row[1:] for row in found}
+    assert by_offset.keys() == sent.healthy.keys()
+    for offset, one in sent.healthy.items():
+        expected = [one[name] for name in names]
+        expected[1] = one["event_time"].astimezone(UTC).replace(tzinfo=None)
+        expected[5] = one["path"].split("?")[0]
+        assert list(by_offset[offset][:-2]) == expected
+        assert (by_offset[offset][-2] is None) == (one["message"] is None)
+        assert by_offset[offset][-1] is None
+
+
+def test_pii_is_masked_the_same_way_each_time_and_nothing_else_is(sent: Sent) -> None:
+    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    found = query('SELECT "offset", client_address, message FROM app_logs', tables).rows
+    masks: dict[str, set[str]] = {}
+    for offset, client, _ in found:
+        masks.setdefault(sent.healthy[offset]["client_address"], set()).add(client)
+    assert all(len(values) == 1 for values in masks.values())
+    assert len({next(iter(values)) for values in masks.values()}) == len(masks) == 250
+    assert all(len(client) == 32 and not client.startswith("10.") for _, client, _ in found)
+    assert {message for _, _, message in found if message} != {"ünïcödé ✓"}
+
+
+def test_every_dead_letter_has_the_original_bytes_and_says_where_it_is_from(sent: Sent) -> None:
+    servers = sent.stack.settings.kafka_bootstrap_servers
+    letters = {DeadLetter.from_headers(m.headers()): m for m in topics.read(servers, "app-logs.dlq")}
+    arrivals = {m.offset(): m.timestamp()[1] for m in topics.read(servers, "app-logs")}
+    assert {letter.offset for letter in letters} == sent.poison.keys()
+    for letter, message in letters.items():
+        kind, value = sent.poison[letter.offset]
+        assert message.value() == value, kind
+        assert (letter.topic, letter.partition) == ("app-logs", 0)
+        assert letter.timestamp_ms == arrivals[letter.offset]
+        out_of_range = letter.error_class == "io.shardlake.flink.EventTimeOutOfRange"
+        assert out_of_range == (kind in OUT_OF_RANGE), (kind, letter)
+        assert letter.error_message
+
+
+def test_no_poison_moves_the_watermark(sent: Sent) -> None:
+    """Records of the year 9999 and undecodable ones stand between old events: were the watermark moved, windows would
+    lack."""
+    expected: Counter[tuple[Any, str]] = Counter()
+    for one in sent.healthy.values():
+        minute = one["event_time"].replace(second=0, tzinfo=None)
+        expected[minute, one["service"]] += 1
+    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    rows = query("SELECT window_start, service, events FROM service_health", tables).rows
+    assert {(start, service): events for start, service, events in rows} == dict(expected)
+
+
+def test_window_values_are_those_of_a_recount(sent: Sent) -> None:
+    """Every cell of every window against the same sums over the archive."""
+    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    recount = query(
+        """SELECT time_bucket(INTERVAL 1 MINUTE, event_time) AS w, service,
+            count(*), count(*) FILTER (status >= 500), sum(response_bytes)::BIGINT, avg(latency_ms),
+            quantile_cont(latency_ms, 0.5), quantile_cont(latency_ms, 0.95), quantile_cont(latency_ms, 0.99)
+        FROM app_logs GROUP BY 1, 2 ORDER BY 1, 2""",
+        tables,
+    ).rows
+    windows = query(
+        """SELECT window_start, service, events, errors, response_bytes, latency_mean_ms,
+            latency_p50_ms, latency_p95_ms, latency_p99_ms, error_ratio
+        FROM service_health ORDER BY 1, 2""",
+        tables,
+    ).rows
+    assert len(windows) == len(recount)
+    for window, again in zip(windows, recount, strict=True):
+        assert window[:5] == again[:5]
+        assert window[5:9] == pytest.approx(again[5:9])
+        assert window[9] == pytest.approx(again[3] / again[2])
+
+
+def test_the_topic_has_the_same_windows_as_the_lake(sent: Sent) -> None:
+    from shardlake.avro.codec import Decoder
+    from shardlake.avro.registry import Registry
+
+    pipeline, settings = sent.stack.pipeline, sent.stack.settings
+    decoder = Decoder(pipeline.schemas["service_health"], Registry(settings.schema_registry_url))
+    messages = list(topics.read(settings.kafka_bootstrap_servers, "service-health"))
+    in_topic = sorted(tuple(decoder.decode(message.value()).values()) for message in messages)
+    names = ", ".join(field["name"] for field in pipeline.schemas["service_health"]["fields"])
+    in_lake = query(f"SELECT {names} FROM service_health", lake_tables(settings.lake_folder, pipeline)).rows
+    with_zone = sorted((row[0].replace(tzinfo=UTC), row[1].replace(tzinfo=UTC), *row[2:]) for row in in_lake)
+    assert in_topic == with_zone
+    assert {message.key().decode() for message in messages} == {"service-0", "service-1", "service-2"}
+    assert in_topic[0][0] == START

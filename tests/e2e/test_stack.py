@@ -1,0 +1,152 @@
+"""The stack's life: ready, found, kept or thrown away, and never an orphan."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shardlake import topics
+from shardlake.testing.stack import RunningStack, free_port_base
+from tests.support import ROOT, Topic, event, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+def launch(state: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "shardlake", "--pipeline", str(ROOT), "up", *arguments]
+    environment = {**os.environ, "SHARDLAKE_STATE": str(state)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def state_of(state: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = json.loads((state / "stack.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return found
+
+
+def servers(state: Path) -> list[psutil.Process]:
+    found = state_of(state).get("servers", {})
+    assert isinstance(found, dict)
+    return [psutil.Process(server["pid"]) for server in found.values()]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_no_server_outlives_its_launcher(tmp_path: Path, sent: signal.Signals) -> None:
+    launcher = launch(tmp_path, "--port-base", str(free_port_base()))
+    wait_for(lambda: len(state_of(tmp_path).get("servers", {})) == 4, 30, "four servers")  # type: ignore[arg-type]
+    # SIGINT comes when all is ready, the kill in the middle of the start.
+    if sent is signal.SIGINT:
+        wait_for(lambda: state_of(tmp_path).get("provisioned"), 60, "ready")
+    running = servers(tmp_path)
+    data = Path(str(state_of(tmp_path)["data"]))
+    launcher.send_signal(sent)
+    output = launcher.communicate(timeout=60)[0]
+    wait_for(lambda: gone(running), 10, "the end of all servers")
+    if sent is signal.SIGINT:
+        assert launcher.returncode == 0
+        assert "ready in" in output
+        assert not data.exists()
+    else:
+        # What a killed launcher left is cleaned up by whoever looks next.
+        asked = subprocess.run(
+            [sys.executable, "-m", "shardlake", "status"],
+            env={**os.environ, "SHARDLAKE_STATE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert asked.returncode == 3
+        assert "No stack is running" in asked.stderr
+        assert not data.exists()
+
+
+def test_a_taken_port_is_named_with_its_holder_and_nothing_is_started(tmp_path: Path) -> None:
+    base = free_port_base()
+    before = psutil.Process().children(recursive=True)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base + 4))
+        taken.listen()
+        launcher = launch(tmp_path, "--port-base", str(base))
+        output = launcher.communicate(timeout=60)[0]
+    assert launcher.returncode == 3
+    assert f"{base + 4} (registry)" in output
+    assert f"process {os.getpid()}" in output
+    assert "--port-base" in output
+    assert set(psutil.Process().children(recursive=True)) == set(before)
+
+
+def test_a_server_that_fails_to_start_takes_the_others_with_it(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "kafka" / "logs").mkdir(parents=True)
+    (data / "kafka" / "logs" / "meta.properties").write_text("cluster.id=another\nnode.id=7\nversion=1\n")
+    launcher = launch(tmp_path, "--port-base", str(free_port_base()), "--data", str(data))
+    output = launcher.communicate(timeout=120)[0]
+    assert launcher.returncode == 3
+    assert "kafka ended while starting" in output
+    assert "kafka.log" in output
+    here = str(tmp_path)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if here in " ".join(p.info["cmdline"] or [])]
+
+
+def test_what_is_kept_comes_back(tmp_path: Path) -> None:
+    from shardlake.testing.stack import running_stack
+
+    data = tmp_path / "kept"
+    with running_stack(ROOT, tmp_path / "state", data=data) as first:
+        Topic(first).send_events([event(number) for number in range(50)])
+        first.shardlake("jobs", "run")
+        wait_for(lambda: list(data.rglob("lake/app_logs/**/[!.]*.parquet")), 30, "rows")
+        first.shardlake("jobs", "stop")
+        ids = first.shardlake("query", "--json", "select event_id from app_logs order by 1")
+    with running_stack(ROOT, tmp_path / "state", data=data) as second:
+        assert sum(end for _, end in topics.offsets(second.settings.kafka_bootstrap_servers, "app-logs").values()) == 50
+        assert second.shardlake("query", "--json", "select event_id from app_logs order by 1") == ids
+        Topic(second).send_events([event(number) for number in range(50, 60)])
+        assert "resumed from" in second.shardlake("jobs", "run")
+        second.shardlake("jobs", "finish")
+        found = second.shardlake("query", "--json", "select count(*) n, count(distinct event_id) d from app_logs")
+        assert json.loads(found) == [{"n": 60, "d": 60}]
+
+
+def test_everything_listens_on_loopback_only(shardlake_stack: RunningStack) -> None:
+    for name, server in shardlake_stack.stack.servers.items():
+        listening = [c for c in psutil.Process(server.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+        assert listening, name
+        assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}, (name, listening)
+
+
+def test_status_logs_doctor_and_version_tell_of_it(shardlake_stack: RunningStack) -> None:
+    found = json.loads(shardlake_stack.shardlake("status", "--json"))
+    assert {server["server"]: server["state"] for server in found["servers"]} == dict.fromkeys(
+        ["kafka", "registry", "jobmanager", "taskmanager"], "running"
+    )
+    assert "Kafka Server started" in shardlake_stack.shardlake("logs", "kafka", "-n", "100000")
+    assert "There is: jobmanager, kafka" in shardlake_stack.shardlake("logs", "zookeeper", exit_code=2)
+    assert "running, launcher process" in shardlake_stack.shardlake("doctor")
+    assert json.loads(shardlake_stack.shardlake("version", "--json"))["kafka_2.13"] == "4.4.0"
+
+
+def test_the_registry_refuses_a_schema_that_old_records_do_not_fit(shardlake_stack: RunningStack) -> None:
+    from shardlake.avro.registry import Registry
+    from shardlake.errors import BadInput
+
+    registry = Registry(shardlake_stack.settings.schema_registry_url)
+    schema = shardlake_stack.pipeline.schemas["app_log"]
+    incompatible = {**schema, "fields": [*schema["fields"], {"name": "must_be_there", "type": "string"}]}
+    with pytest.raises(BadInput, match="refuses the schema of app-logs-value"):
+        registry.register("app-logs-value", incompatible)
+    assert registry.schema_id("app-logs-value", schema) == registry.register("app-logs-value", schema)

@@ -1,0 +1,79 @@
+"""Pipelines for the tests that need another one, and sending what a producer would not."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from shardlake.avro.codec import encoder
+from shardlake.avro.registry import Registry
+from shardlake.pipeline import FOLDERS
+from shardlake.produce.delivery import Delivery
+from shardlake.testing.stack import RunningStack
+
+ROOT = Path(__file__).parents[1]
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true answer."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def copy_pipeline(target: Path, partitions: int) -> Path:
+    """This repository's pipeline, with another number of partitions."""
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    topics = target / "schemas" / "topics.toml"
+    topics.write_text(topics.read_text().replace("partitions = 4", f"partitions = {partitions}"))
+    return target
+
+
+def event(number: int, **fields: Any) -> dict[str, Any]:
+    """A valid event; its values follow from its number, one a second from START."""
+    return {
+        "event_id": f"event-{number}",
+        "event_time": START + timedelta(seconds=number),
+        "service": f"service-{number % 3}",
+        "host": f"host-{number % 7}",
+        "method": "GET",
+        "path": f"/path/{number}?secret={number}",
+        "status": 500 if number % 10 == 0 else 200,
+        "response_bytes": number,
+        "latency_ms": number / 8,
+        "client_address": f"10.0.0.{number % 250}",
+        **fields,
+    }
+
+
+class Topic:
+    """Sends events and raw values to the topic of events of a stack."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        topic = stack.pipeline.events_topic
+        schema = stack.pipeline.schema_of(topic)
+        registry = Registry(stack.settings.schema_registry_url)
+        self.schema = schema
+        self.encode = encoder(schema, registry.schema_id(topic.subject, schema))
+        self._stack = stack
+
+    def send(self, values: list[bytes | None], keys: list[bytes] | None = None) -> None:
+        """Send, and wait for every acknowledgement."""
+        delivery = Delivery(self._stack.settings.kafka_bootstrap_servers, "app-logs", lambda _: None, 60)
+        for index, value in enumerate(values):
+            delivery.send(value, keys[index] if keys else None)  # type: ignore[arg-type]
+        assert delivery.finish().is_complete
+
+    def send_events(self, events: list[dict[str, Any]]) -> None:
+        """Send valid events, with their keys."""
+        self.send([self.encode(e) for e in events], [e["client_address"].encode() for e in events])

@@ -1,0 +1,54 @@
+"""Reading lines as they are, and refusing what is no log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shardlake.errors import BadInput
+from shardlake.produce.lines import MAX_LINE_BYTES, Line, check, read
+
+pytestmark = pytest.mark.unit
+
+
+def test_lines_have_their_place_and_keep_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\r\n\ncaf\xe9\nlast without an end")
+    check(str(path))
+    assert list(read(str(path))) == [
+        Line("a.log", 0, 1, "one"),
+        Line("a.log", 6, 3, "caf\\xe9"),
+        Line("a.log", 11, 4, "last without an end"),
+    ]
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_that_is_too_long_has_no_text_and_costs_no_neighbour(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"before\n" + b"x" * (3 * MAX_LINE_BYTES) + end + (b"after\n" if end else b""))
+    found = list(read(str(path)))
+    assert [(line.number, line.text) for line in found] == [(1, "before"), (2, None)] + ([(3, "after")] if end else [])
+    if end:
+        assert found[2].offset_bytes == 7 + 3 * MAX_LINE_BYTES + 1
+
+
+def test_a_line_of_exactly_the_limit_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"x" * (MAX_LINE_BYTES - 1) + b"\n" + b"y" * MAX_LINE_BYTES + b"\nz\n")
+    assert [len(line.text or "") for line in read(str(path))] == [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, 1]
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "is empty"), (b"\x7fELF\x00", "binary file")])
+def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=words):
+        check(str(path))
+
+
+def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no file"):
+        check(str(tmp_path / "nowhere"))
+    with pytest.raises(BadInput, match="is a folder"):
+        check(str(tmp_path))

@@ -1,0 +1,101 @@
+"""Reading a pipeline folder, and saying what is wrong in one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shardlake.errors import BadInput
+from shardlake.flink.columns import columns
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+from shardlake.shards.workers import processor_class
+from tests.support import ROOT, copy_pipeline
+
+pytestmark = pytest.mark.unit
+
+
+def test_this_repository_is_a_pipeline() -> None:
+    pipeline = Pipeline.load(ROOT)
+    assert list(pipeline.topics) == ["app-logs", "service-health", "app-logs.dlq"]
+    assert pipeline.events_topic.name == "app-logs"
+    assert pipeline.modules("flink_jobs") == ["archive", "service_health"]
+    assert pipeline.events_topic.subject == "app-logs-value"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[app-logs]", "[app-logs", "cannot be read"),
+        ("partitions = 4", "partitons = 4", "partitons"),
+        ('schema = "app_log"', 'schema = "app_logs"', "names the schema 'app_logs'"),
+        ('key = "client_address"', 'key = "client"', "key = 'client'"),
+        ('event_time = "event_time"', 'event_time = "time"', "event_time = 'time'"),
+        ('dead_letters = "app-logs.dlq"', 'dead_letters = "dlq"', "'dlq', which is not a topic"),
+    ],
+)
+def test_what_is_wrong_in_topics_toml_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+    folder = copy_pipeline(tmp_path / "p", partitions=4)
+    topics = folder / "schemas" / "topics.toml"
+    assert old in topics.read_text()
+    topics.write_text(topics.read_text().replace(old, new))
+    with pytest.raises(BadInput, match=words) as refused:
+        Pipeline.load(folder)
+    assert "topics.toml" in refused.value.message
+
+
+def test_a_folder_that_is_no_pipeline_and_a_schema_that_is_no_json_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is not a pipeline"):
+        Pipeline.load(tmp_path)
+    folder = copy_pipeline(tmp_path / "p", partitions=4)
+    (folder / "schemas" / "app_log.avsc").write_text("{")
+    with pytest.raises(BadInput, match=r"app_log\.avsc is not JSON"):
+        Pipeline.load(folder)
+
+
+def test_unknown_topics_jobs_and_consumers_are_answered_with_those_there_are() -> None:
+    pipeline = Pipeline.load(ROOT)
+    with pytest.raises(BadInput) as refused:
+        pipeline.topic("app-log")
+    assert "app-logs" in refused.value.hint
+    with pytest.raises(BadInput, match="no consumer 'trafic'"):
+        pipeline.load_module("consumers", "trafic")
+    assert processor_class(pipeline.load_module("consumers", "traffic")).__name__ == "Traffic"
+
+
+def test_columns_follow_the_schema_with_pii_masked() -> None:
+    found = {column.name: column for column in columns(Pipeline.load(ROOT).schemas["app_log"])}
+    assert list(found) == [field["name"] for field in Pipeline.load(ROOT).schemas["app_log"]["fields"]]
+    types = [found[name].type for name in ("event_time", "level", "status")]
+    assert types == ["TIMESTAMP_LTZ(3)", "STRING", "INT"]
+    assert found["client_address"].masked == "MASK(`client_address`) AS `client_address`"
+    assert found["user_agent"].masked == "`user_agent`"
+    assert not found["service"].nullable
+    assert found["host"].nullable
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ({"name": "tags", "type": {"type": "array", "items": "string"}}, "tags"),
+        ({"name": "either", "type": ["int", "string"]}, "either"),
+        ({"name": "secret", "type": "string", "pii": "hide"}, "pii = 'hide'"),
+        ({"name": "age", "type": "int", "pii": "hash"}, "pii = 'hash'"),
+    ],
+)
+def test_a_field_that_no_lake_column_can_hold_is_refused(field: dict[str, object], words: str) -> None:
+    schema = json.loads((ROOT / "schemas" / "app_log.avsc").read_text())
+    schema["fields"].append(field)
+    with pytest.raises(BadInput, match=words):
+        columns(schema)
+
+
+def test_settings_name_the_variable_that_is_wrong_and_hide_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARDLAKE_PARALLELISM", "zero")
+    with pytest.raises(BadInput, match="SHARDLAKE_PARALLELISM"):
+        Settings.read()
+    monkeypatch.setenv("SHARDLAKE_PARALLELISM", "1")
+    monkeypatch.setenv("SHARDLAKE_PII_KEY", "very secret")
+    assert "very secret" not in repr(Settings.read())
