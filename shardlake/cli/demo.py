@@ -31,6 +31,7 @@ RATE = 1000
 POISON = 39
 SECOND_CONSUMER_AFTER_SECONDS = 10
 FINISH_SECONDS = 300
+SAY_EVERY_SECONDS = 5
 
 
 def demo(
@@ -66,14 +67,13 @@ def demo(
 
 def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> Submission:
     """Servers, topics and schemas, with the jobs' planning beside them."""
-    from shardlake.flink.resume import next_start
     from shardlake.flink.submit import Submission
     from shardlake.provision import provision
     from shardlake.stack.stack import Stack
 
     def plan(settings: Settings) -> Submission:
         log = state_folder() / "logs" / "submit.log"
-        submission = Submission(pipeline, settings, pipeline.modules("flink_jobs"), next_start(settings, {}), log)
+        submission = Submission(pipeline, settings, pipeline.modules("flink_jobs"), log)
         stack.callback(submission.abandon)
         return submission
 
@@ -116,6 +116,8 @@ class Stage:
         self._sampler = Sampler(settings.kafka_bootstrap_servers)
         self._producers: list[subprocess.Popen[bytes]] = []
         self._consumers: list[subprocess.Popen[bytes]] = []
+        self._drain: Submission | None = None
+        self._said = 0.0
         self.first_row_seconds: float | None = None
         self.peak_memory_bytes = 0
 
@@ -137,9 +139,12 @@ class Stage:
 
     def play(self, seconds: float) -> None:
         """Synthetic events with poison among them, a consumer, then a second one, until all is sent."""
+        from shardlake.cli.jobs import plan_drain
+
         self.say(f"{RATE:,} synthetic events a second for {seconds:.0f} s, {POISON} poison records among them")
         self.produce("--synthetic", "--rate", str(RATE), "--duration", str(seconds), "--poison", str(POISON))
         self._consume()
+        self._drain = plan_drain(self._pipeline, self._settings)
         second = time.monotonic() + min(SECOND_CONSUMER_AFTER_SECONDS, seconds / 2)
         with self._screen() as show:
             while any(producer.poll() is None for producer in self._producers):
@@ -153,12 +158,12 @@ class Stage:
 
     def finish(self) -> float:
         """Let the jobs read to the end and every window fire; end the consumers. Seconds since the command."""
-        from shardlake.cli.jobs import await_end_of_topics, end
+        from shardlake.cli.jobs import drain
 
+        assert self._drain is not None
         self.say("all is sent; the jobs finish")
-        await_end_of_topics(self._pipeline, self._settings, FINISH_SECONDS)
+        drain(self._pipeline, self._settings, self._drain, FINISH_SECONDS)
         self._look(None)
-        end(self._settings, drain=True)
         self.end_children()
         self.say("every window has fired")
         if self.first_row_seconds is not None:
@@ -168,6 +173,8 @@ class Stage:
 
     def end_children(self) -> None:
         """End consumers and producers that still run, asking first."""
+        if self._drain is not None:
+            self._drain.abandon()
         for child in [*self._producers, *self._consumers]:
             child.terminate()
         for child in [*self._producers, *self._consumers]:
@@ -210,7 +217,7 @@ class Stage:
         self._measure()
         if show is not None:
             show.update(lag_table(sample), refresh=True)
-        elif time.monotonic() - getattr(self, "_said", 0.0) > 5:
+        elif time.monotonic() - self._said > SAY_EVERY_SECONDS:
             self._said = time.monotonic()
             behind: Counter[str] = Counter()
             for one in sample.lags:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,13 @@ from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
+
+if TYPE_CHECKING:
+    from shardlake.flink.cluster import Job
+    from shardlake.flink.submit import Submission
+
+METRICS_SECONDS = 3
+"""Flink looks for its sources' metrics only when it is asked, and has them a moment later."""
 
 app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink application.")
 
@@ -42,13 +49,14 @@ def start(pipeline: Pipeline, settings: Settings, jobs: list[str]) -> tuple[str,
         msg = f"There is no job {unknown[0]!r} in {pipeline.folder / 'flink_jobs'}."
         raise BadInput(msg, f"It has: {', '.join(known) or 'none'}.")
     cluster = Cluster(settings.flink_rest_url)
-    running = cluster.running(NAME)
-    if running:
-        msg = f"The jobs are running already (job {running.job_id})."
+    already = cluster.running(NAME)
+    if already:
+        msg = f"The jobs are running already (job {already.job_id})."
         raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")
     begin = next_start(settings, _next_offsets(pipeline, settings))
     log = state_folder() / "logs" / "submit.log"
-    job_id = Submission(pipeline, settings, jobs, begin, log).submit()
+    submission = Submission(pipeline, settings, jobs, log, start_offsets=begin.start_offsets)
+    job_id = submission.submit(begin.resume_from)
     cluster.await_running(job_id)
     if begin.resume_from:
         return job_id, f"resumed from {begin.resume_from}"
@@ -110,45 +118,89 @@ def finish(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the jobs to reach the topic's end.")] = 300,
 ) -> None:
     """Read to the topic's present end, let every window fire, and end. `jobs run` then starts after the last record."""
-    settings = Settings.read()
-    await_end_of_topics(Pipeline.load(ctx.obj.pipeline), settings, timeout)
-    end(settings, drain=True)
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    drain(pipeline, settings, plan_drain(pipeline, settings), timeout)
     err.print("finished: every window has fired")
+
+
+def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
+    """The application that `drain` needs, with the jobs that are running, its planning begun."""
+    from shardlake.flink.application import jobs_of
+    from shardlake.flink.submit import Submission
+
+    log = state_folder() / "logs" / "finish.log"
+    return Submission(pipeline, settings, jobs_of(running(settings).name), log, draining=True)
+
+
+def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float) -> None:
+    """Stop the jobs, resume them with sources that are never idle, and drain those: see `application.configuration`."""
+    from shardlake.flink.cluster import Cluster
+    from shardlake.topics import offsets
+
+    cluster = Cluster(settings.flink_rest_url)
+    servers = settings.kafka_bootstrap_servers
+    wanted = {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}
+
+    def unread(job_id: str, before: dict[str, dict[int, int]]) -> int:
+        return sum(
+            _unread(ends, before.get(name, {}), cluster.read_offsets(job_id, name), _committed(settings, name))
+            for name, ends in wanted.items()
+        )
+
+    try:
+        # What the stopped run has read is in its savepoint; the next run tells only of partitions with something new.
+        job_id = running(settings).job_id
+        patience = time.monotonic() + METRICS_SECONDS
+        while unread(job_id, {}) and time.monotonic() < patience:
+            time.sleep(0.2)
+        before = {name: cluster.read_offsets(job_id, name) for name in wanted}
+        savepoint = end(settings, drain=False)
+        job_id = planned.submit(savepoint)
+    finally:
+        planned.abandon()
+    cluster.await_running(job_id)
+    deadline = time.monotonic() + timeout_seconds
+    while left := unread(job_id, before):
+        if time.monotonic() > deadline:
+            msg = f"The jobs are still {left} records behind after {timeout_seconds:.0f} s."
+            raise ShardlakeError(msg, "They go on. Wait for longer with --timeout, and look at `shardlake jobs list`.")
+        time.sleep(0.2)
+    end(settings, drain=True)
+
+
+def _unread(offsets: dict[int, tuple[int, int]], *read: dict[int, int]) -> int:
+    """How many records up to their ends none of several accounts of what was read covers."""
+    return sum(
+        max(0, last - max(first, *(account.get(partition, first) for account in read)))
+        for partition, (first, last) in offsets.items()
+    )
+
+
+def _committed(settings: Settings, topic: str) -> dict[int, int]:
+    from shardlake.flink.tables import GROUP
+    from shardlake.topics import committed
+
+    return committed(settings.kafka_bootstrap_servers, GROUP, topic)
+
+
+def running(settings: Settings) -> Job:
+    """The running application. Raises ShardlakeError where none runs."""
+    from shardlake.flink.application import NAME
+    from shardlake.flink.cluster import Cluster
+
+    job = Cluster(settings.flink_rest_url).running(NAME)
+    if job is None:
+        msg = "The jobs are not running."
+        raise ShardlakeError(msg, "Start them with `shardlake jobs run`.")
+    return job
 
 
 def end(settings: Settings, *, drain: bool) -> str:
     """Stop the running application; its savepoint's path. Raises ShardlakeError where none runs."""
-    from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
 
-    cluster = Cluster(settings.flink_rest_url)
-    job = cluster.running(NAME)
-    if job is None:
-        raise ShardlakeError("The jobs are not running.", "Start them with `shardlake jobs run`.")
-    path = cluster.stop(job.job_id, f"file://{settings.jobs_folder}/savepoints", drain=drain)
+    folder = f"file://{settings.jobs_folder}/savepoints"
+    path = Cluster(settings.flink_rest_url).stop(running(settings).job_id, folder, drain=drain)
     LastEnd(FINISHED if drain else STOPPED, path).write(Path(settings.jobs_folder))
     return path
-
-
-def await_end_of_topics(pipeline: Pipeline, settings: Settings, timeout_seconds: float) -> None:
-    """Wait until a checkpoint covers every record that is in the topics now: a drain stops sources where they stand."""
-    from shardlake import topics
-    from shardlake.flink.tables import GROUP
-
-    servers = settings.kafka_bootstrap_servers
-    wanted = {topic.name: topics.offsets(servers, topic.name) for topic in pipeline.sources}
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        left = 0
-        for name, offsets in wanted.items():
-            done = topics.committed(servers, GROUP, name)
-            left += sum(
-                last - max(first, done.get(p, first)) for p, (first, last) in offsets.items() if done.get(p, 0) < last
-            )
-        if left == 0:
-            return
-        if time.monotonic() > deadline:
-            msg = f"The jobs are still {left} records behind after {timeout_seconds:.0f} s."
-            raise ShardlakeError(msg, "Wait for longer with --timeout, and look at `shardlake jobs list`.")
-        time.sleep(0.2)

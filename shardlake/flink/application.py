@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,27 @@ from shardlake.settings import Settings
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, TableEnvironment
 
-NAME = "shardlake"
+NAME = "shardlake: "
 
 
-def configuration(settings: Settings, resume_from: str | None = None) -> dict[str, str]:
-    """Flink's settings for the application; the reasons stand beside those that are not its defaults."""
-    options = {
-        "pipeline.name": NAME,
+def name_of(jobs: Sequence[str]) -> str:
+    """The application's name in Flink, which tells what is in it."""
+    return NAME + ", ".join(jobs)
+
+
+def jobs_of(name: str) -> list[str]:
+    """The jobs of an application, from its name."""
+    return name.removeprefix(NAME).split(", ")
+
+
+def configuration(settings: Settings, jobs: Sequence[str], *, draining: bool = False) -> dict[str, str]:
+    """Flink's settings for the application; the reasons stand beside those that are not its defaults.
+
+    `draining` is for a run whose only end is to be drained: a source that is idle at the drain swallows the last
+    watermark, and open windows are lost without a word (FLINK-40499, open).
+    """
+    return {
+        "pipeline.name": name_of(jobs),
         "execution.target": "remote",
         "execution.attached": "false",
         "rest.address": settings.flink_rest_url.split("//")[1].split(":")[0],
@@ -53,11 +67,8 @@ def configuration(settings: Settings, resume_from: str | None = None) -> dict[st
         "restart-strategy.exponential-delay.max-backoff": "10 s",
         "table.local-time-zone": "UTC",
         # A partition that gets nothing must not hold back every window.
-        "table.exec.source.idle-timeout": "10 s",
+        "table.exec.source.idle-timeout": "0 s" if draining else "10 s",
     }
-    if resume_from:
-        options["execution.state-recovery.path"] = resume_from
-    return options
 
 
 def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Iterable[str]) -> list[Insert]:
@@ -81,17 +92,17 @@ def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Iterable[str]
 def statement_set(
     pipeline: Pipeline,
     settings: Settings,
-    jobs: Iterable[str],
+    jobs: Sequence[str],
     *,
-    resume_from: str | None = None,
     start_offsets: dict[str, str] | None = None,
-) -> StatementSet:
-    """The whole application, planned but not submitted."""
+    draining: bool = False,
+) -> tuple[TableEnvironment, StatementSet]:
+    """The whole application, checked but not submitted."""
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     flink = Configuration()
-    for name, value in configuration(settings, resume_from).items():
+    for name, value in configuration(settings, jobs, draining=draining).items():
         flink.set_string(name, value)
     environment = TableEnvironment.create(
         EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(flink).build()
@@ -101,24 +112,25 @@ def statement_set(
     statements = environment.create_statement_set()
     for insert in build(environment, pipeline, jobs):
         statements.add_insert(insert.sink, insert.table)
-    return statements
+    return environment, statements
 
 
 def main() -> None:
-    """Read the request, a line; plan; at the next line submit; write the job's id to standard output."""
+    """Read the request, a line; at the next line, which says where to resume, submit; write the job's id."""
     request: dict[str, Any] = json.loads(sys.stdin.readline())
-    statements = statement_set(
+    environment, statements = statement_set(
         Pipeline.load(Path(request["pipeline"])),
         Settings.read(**request["settings"]),
         request["jobs"],
-        resume_from=request["resume_from"],
         start_offsets=request["start_offsets"],
+        draining=request["draining"],
     )
-    if request["explain"]:
-        sys.stdout.write(json.dumps({"plan": statements.explain()}))
+    go = sys.stdin.readline()
+    if not go:  # whoever asked has given up
         return
-    if not sys.stdin.readline():  # whoever asked has given up
-        return
+    resume_from = json.loads(go)["resume_from"]
+    if resume_from:
+        environment.get_config().set("execution.state-recovery.path", resume_from)
     job_id = statements.execute().get_job_client().get_job_id()
     sys.stdout.write(json.dumps({"job_id": str(job_id)}))
 

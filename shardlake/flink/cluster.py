@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,8 @@ class Cluster:
         return [self._job(entry) for entry in sorted(overview, key=lambda entry: -entry["start-time"])]
 
     def running(self, name: str) -> Job | None:
-        """The job of that name that has not ended."""
-        return next((job for job in self.jobs() if job.name == name and job.is_running), None)
+        """The job whose name begins so and that has not ended."""
+        return next((job for job in self.jobs() if job.name.startswith(name) and job.is_running), None)
 
     def state(self, job_id: str) -> str:
         """RUNNING, RESTARTING, FINISHED, …"""
@@ -72,6 +73,19 @@ class Cluster:
             return ""
         causes = [line.strip() for line in history[0]["stacktrace"].splitlines() if not line.startswith("\tat")]
         return " ".join(causes)[:1000]
+
+    def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
+        """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""
+        found: dict[int, int] = {}
+        wanted = re.compile(rf"\.topic\.{re.escape(topic)}\.partition\.(\d+)\.currentOffset$")
+        for vertex in self._get(f"/jobs/{job_id}")["vertices"]:
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+            names = [metric["id"] for metric in self._get(path) if wanted.search(metric["id"])]
+            for metric in self._get(f"{path}?get={','.join(names)}") if names else []:
+                match = wanted.search(metric["id"])
+                if match and metric["max"] >= 0:
+                    found[int(match[1])] = int(metric["max"]) + 1
+        return found
 
     def stop(self, job_id: str, folder: str, *, drain: bool, timeout_seconds: float = 120) -> str:
         """Stop with a savepoint in `folder`; its path.

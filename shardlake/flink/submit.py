@@ -54,23 +54,21 @@ class Submission:
         pipeline: Pipeline,
         settings: Settings,
         jobs: Sequence[str],
-        start: Start,
         log: Path,
         *,
-        explain: bool = False,
+        start_offsets: dict[str, str] | None = None,
+        draining: bool = False,
     ) -> None:
-        """Flink's output goes to `log`. With `explain` the answer is the plan, and nothing is submitted."""
+        """Flink's output goes to `log`. `draining`: see `application.configuration`."""
         request = {
             "pipeline": str(pipeline.folder),
             "settings": settings.model_dump(exclude={"pii_key"}),
             "jobs": list(jobs),
-            "resume_from": start.resume_from,
-            "start_offsets": start.start_offsets,
-            "explain": explain,
+            "start_offsets": start_offsets,
+            "draining": draining,
         }
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
-        self._field = "plan" if explain else "job_id"
         with log.open("wb") as errors:
             self._client = subprocess.Popen(
                 [sys.executable, "-m", "shardlake.flink.application"],
@@ -86,15 +84,21 @@ class Submission:
         self._client.stdin.write(json.dumps(request) + "\n")
         self._client.stdin.flush()
 
-    def submit(self) -> str:
-        """Submit and return the job's id, or the plan. Raises ShardlakeError with what Flink said where it refuses."""
-        output, _ = self._client.communicate("submit\n")
+    def submit(self, resume_from: str | None = None) -> str:
+        """Submit, to resume from a savepoint or checkpoint; the job's id.
+
+        Raises ShardlakeError with what Flink said where it refuses.
+        """
+        try:
+            output, _ = self._client.communicate(json.dumps({"resume_from": resume_from}) + "\n")
+        except BrokenPipeError:  # it has failed before
+            output, _ = self._client.communicate()
         if self._client.returncode:
             msg = f"The jobs could not be started: {_cause(self._log)}"
             raise ShardlakeError(msg, f"Flink's whole answer is in {self._log}.")
         # Java may print before the answer, which is one line of JSON and the last.
         answer: dict[str, str] = json.loads(output[output.index('{"') :])
-        return answer[self._field]
+        return answer["job_id"]
 
     def abandon(self) -> None:
         """Submit nothing."""

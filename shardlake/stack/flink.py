@@ -130,6 +130,8 @@ def _configuration(folder: Path, ports: Ports) -> Path:
         "io.tmp.dirs": temporary,
         # Metrics between the two would open one more port each, at random.
         "metrics.internal.query-service.port": 0,
+        # `jobs finish` asks them how far the sources have read.
+        "metrics.fetcher.update-interval": 500,
         "heartbeat.interval": "2s",
         "heartbeat.timeout": "10s",
         "slot.request.timeout": "60s",

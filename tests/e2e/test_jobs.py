@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from shardlake.testing.stack import RunningStack
 from tests.support import START, Topic, event, wait_for
 
 pytestmark = pytest.mark.e2e
+
+IDLE_SECONDS = 12
 
 
 def rows(stack: RunningStack, sql: str) -> list[tuple[Any, ...]]:
@@ -73,6 +76,7 @@ def test_an_idle_partition_does_not_hold_back_windows(stack: RunningStack) -> No
     stack.shardlake("jobs", "run")
     # One key, so three of four partitions get nothing; nobody finishes the job.
     Topic(stack).send_events([event(number, client_address="one client") for number in range(300)])
+    sent = time.monotonic()
     found = wait_for(
         lambda: (
             (stack.settings.lake_folder / "service_health").exists()
@@ -83,6 +87,10 @@ def test_an_idle_partition_does_not_hold_back_windows(stack: RunningStack) -> No
     )
     # The last event is at 4:59 and the watermark a minute behind it: the first three minutes are over.
     assert [events for _, events in found] == [60, 60, 60]
+    # By now all sources are idle. Finishing fires the last windows all the same.
+    time.sleep(max(0, IDLE_SECONDS - (time.monotonic() - sent)))
+    stack.shardlake("jobs", "finish")
+    assert rows(stack, "SELECT sum(events)::INT FROM service_health") == [(300,)]
 
 
 def test_a_registry_that_is_down_is_waited_for(stack: RunningStack) -> None:
