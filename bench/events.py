@@ -1,0 +1,54 @@
+"""Filling a topic with synthetic events, one process a core."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from multiprocessing import get_context
+
+from shardlake.avro.codec import encoder
+from shardlake.avro.registry import Registry
+from shardlake.pipeline import Pipeline
+from shardlake.produce.delivery import Delivery
+from shardlake.settings import Settings
+
+EVENTS_A_SECOND = 2_000
+"""Of event time: the more, the fewer windows."""
+PROCESSES = 2
+
+
+def fill(pipeline: Pipeline, settings: Settings, topic: str, count: int) -> None:
+    """Send `count` events of increasing event time, ending an hour ago."""
+    context = get_context("spawn")
+    share = count // PROCESSES
+    workers = [
+        context.Process(
+            target=_send, args=(str(pipeline.folder), settings.model_dump(exclude={"pii_key"}), topic, n, share)
+        )
+        for n in range(PROCESSES)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        if worker.exitcode:
+            sys.exit("the topic could not be filled")
+
+
+def _send(folder: str, settings: dict[str, str], topic: str, number: int, count: int) -> None:
+    from pathlib import Path
+
+    pipeline, where = Pipeline.load(Path(folder)), Settings.read(**settings)
+    source = pipeline.events_topic
+    schema = pipeline.schema_of(source)
+    encode = encoder(schema, Registry(where.schema_registry_url).schema_id(source.subject, schema))
+    delivery = Delivery(where.kafka_bootstrap_servers, topic, print)
+    rate = EVENTS_A_SECOND / PROCESSES
+    start = datetime.now(UTC) - timedelta(hours=1, seconds=count / rate)
+    events = pipeline.load_module("producers", "synthetic").events(number, start, rate)
+    for event in islice(events, count):
+        key = event.get("client_address")
+        delivery.send(encode(event), key.encode() if key else None)
+    if not delivery.finish().is_complete:
+        sys.exit(1)
