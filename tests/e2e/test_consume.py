@@ -21,7 +21,7 @@ from tests.support import Topic, copy_pipeline, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
-EVENTS = 4_000
+EVENTS, MORE_EVENTS = 3_000, 1_000
 RECORDER = '''
 """Writes down what it processed, and is slow enough to be watched."""
 import os, time
@@ -29,6 +29,9 @@ from pathlib import Path
 from shardlake.shards.processor import RecordProcessor
 
 class Recorder(RecordProcessor):
+    def initialize(self, shard_id):
+        Path(os.environ["RECORDED"], str(os.getpid())).touch()
+
     def process_records(self, records, checkpointer):
         for record in records:
             assert record.data["event_id"].startswith("event-")
@@ -51,7 +54,7 @@ class Failing(RecordProcessor):
 
 @pytest.fixture(scope="module")
 def consuming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack with 4,000 events in four partitions, and two more consumers."""
+    """A stack with some events in four partitions, and two more consumers."""
     folder = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=4)
     (folder / "consumers" / "recorder.py").write_text(RECORDER)
     (folder / "consumers" / "failing.py").write_text(FAILING)
@@ -65,6 +68,11 @@ def committed(stack: RunningStack, group: str) -> int:
     return sum(topics.committed(stack.settings.kafka_bootstrap_servers, group, "app-logs").values())
 
 
+def there(stack: RunningStack) -> int:
+    offsets = topics.offsets(stack.settings.kafka_bootstrap_servers, "app-logs")
+    return sum(end - start for start, end in offsets.values())
+
+
 def test_workers_take_over_and_nothing_is_passed_over(
     consuming: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,12 +80,15 @@ def test_workers_take_over_and_nothing_is_passed_over(
     first = consuming.start("consume", "consumers/recorder.py", "--workers", "1")
     wait_for(lambda: committed(consuming, "recorder") > 0, 30, "the first commit")
     second = consuming.start("consume", "recorder", "--workers", "2")
-    wait_for(lambda: len(list(tmp_path.iterdir())) == 3, 30, "three workers with work")
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 3, 30, "three workers with a shard")
+    Topic(consuming).send_events([event(number) for number in range(EVENTS, EVENTS + MORE_EVENTS)])
 
     # One worker of the second command is killed in the middle of a batch.
     victim = next(p for p in psutil.Process(second.pid).children() if (tmp_path / str(p.pid)).exists())
+    done = (tmp_path / str(victim.pid)).stat().st_size
+    wait_for(lambda: (tmp_path / str(victim.pid)).stat().st_size > done, 30, "work of the second command")
     os.kill(victim.pid, signal.SIGKILL)
-    wait_for(lambda: committed(consuming, "recorder") == EVENTS + 1, 60, "all committed")
+    wait_for(lambda: committed(consuming, "recorder") == there(consuming), 60, "all committed")
     for process in (first, second):
         process.terminate()
     first.communicate(timeout=30)
@@ -88,12 +99,13 @@ def test_workers_take_over_and_nothing_is_passed_over(
 
     lines = [line.split() for file in tmp_path.iterdir() for line in file.read_text().splitlines()]
     processed = Counter((shard, int(number)) for shard, number, _ in lines)
-    there = {
+    sent = {
         (f"app-logs-{m.partition()}", m.offset())
         for m in topics.read(consuming.settings.kafka_bootstrap_servers, "app-logs")
         if m.value() != b"not an event"
     }
-    assert processed.keys() == there
+    assert processed.keys() == sent
+    assert len(sent) == EVENTS + MORE_EVENTS
     # Only the killed worker's batch came again; order is kept in each worker's hands.
     assert processed.total() - len(processed) <= 500
     for file in tmp_path.iterdir():
@@ -117,7 +129,7 @@ def test_traffic_counts_and_lag_falls_to_nothing(consuming: RunningStack) -> Non
     assert "NoSchemaId" in said
     found = json.loads(consuming.shardlake("lag", "--group", "traffic", "--json"))
     assert [(one["lag"], one["seconds"], one["state"]) for one in found["partitions"]] == [(0, 0.0, "caught up")] * 4
-    assert sum(one["committed"] for one in found["partitions"]) == EVENTS + 1
+    assert sum(one["committed"] for one in found["partitions"]) == there(consuming)
 
 
 def test_lag_is_exported_and_not_started_is_no_zero(consuming: RunningStack) -> None:
