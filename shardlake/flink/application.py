@@ -79,8 +79,8 @@ def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Iterable[str]
     tables = Tables(environment, pipeline)
     inserts = [insert for job in jobs for insert in pipeline.load_module("flink_jobs", job).build(tables)]
     for insert in inserts:
-        wanted = environment.from_path(insert.sink).get_schema().get_field_names()
-        given = insert.table.get_schema().get_field_names()
+        wanted = environment.from_path(insert.sink).get_resolved_schema().get_column_names()
+        given = insert.table.get_resolved_schema().get_column_names()
         if wanted != given:
             msg = f"A job inserts {', '.join(given)} into {insert.sink}, whose columns are {', '.join(wanted)}."
             raise BadInput(msg, "Name and order them as the schema does.")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shardlake.errors import BadInput
 from shardlake.flink.columns import PROVENANCE, columns
 from shardlake.flink.submit import client_environment
 from shardlake.flink.tables import interval, table_definitions, view_name
@@ -21,17 +23,20 @@ from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
 
 Row = dict[str, Any]
+KEY = "a key for tests"
+"""What PII is masked with in such a run."""
 
 
 def run_job(pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
     """Run one job over `events`, a list of records for each topic of events; the rows that each sink would get.
 
-    A record may lack nullable fields and the provenance (`topic`, `partition`, `offset`, `arrival_time`). Times go in
-    and come out as aware datetimes. Raises BadInput as the real application does.
+    A record may lack nullable fields and the provenance (`topic`, `partition`, `offset`, and `arrival_time`, which then
+    is its event time), but not its event time: Flink takes a null one from Kafka, not from a file. Times go in and come
+    out as aware datetimes. Raises BadInput as the real application does, and for a record without its event time.
     """
     # Before anything of PyFlink starts its JVM.
     os.environ.update(client_environment())
-    os.environ.setdefault("SHARDLAKE_PII_KEY", "a key for tests")
+    os.environ["SHARDLAKE_PII_KEY"] = KEY
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     environment = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
@@ -39,8 +44,7 @@ def run_job(pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]]) -
         environment.get_config().set(name, value)
     with tempfile.TemporaryDirectory() as folder:
         for topic in pipeline.sources:
-            source = Path(folder) / f"{topic.name}.json"
-            _write(source, events.get(topic.name, []))
+            _write(Path(folder) / f"{topic.name}.json", _arrived(topic, events.get(topic.name, [])))
         sinks = _define(environment, pipeline, Path(folder))
         from shardlake.flink.application import build
 
@@ -49,11 +53,12 @@ def run_job(pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]]) -
         for insert in inserts:
             statements.add_insert(insert.sink, insert.table)
         statements.execute().wait()
-        return {insert.sink: _read(sinks[insert.sink]) for insert in inserts}
+        return {insert.sink: _read(*sinks[insert.sink]) for insert in inserts}
 
 
-def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, Path]:
-    """The same tables as in production, each a folder of JSON instead; sinks by name."""
+def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, tuple[Path, list[str]]]:
+    """The same tables as in production, each a folder of JSON instead; by name each sink's folder and columns of
+    times."""
     sinks = {}
     for statement in table_definitions(pipeline, Settings.read(lake_url=f"file://{folder}")):
         if not statement.startswith("CREATE TABLE"):
@@ -66,12 +71,21 @@ def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, Pat
             topic = next(topic for topic in pipeline.sources if name == f"decoded.{view_name(topic)}")
             head, path = _source(pipeline, topic), folder / f"{topic.name}.json"
         elif "headers MAP" not in head:
-            sinks[name] = path
+            sinks[name] = path, re.findall(r"(\w+)`? TIMESTAMP", head)
         environment.execute_sql(
             f"{head} WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json', "
             "'json.timestamp-format.standard' = 'ISO-8601')"
         )
     return sinks
+
+
+def _arrived(topic: Topic, rows: Sequence[Row]) -> list[Row]:
+    if topic.event_time is None:
+        return list(rows)
+    if any(row.get(topic.event_time) is None for row in rows):
+        msg = f"A record of {topic.name} lacks its {topic.event_time}, which a job in process cannot take."
+        raise BadInput(msg, "Test such records on a stack: see shardlake.testing.stack.")
+    return [{"arrival_time": row[topic.event_time], **row} for row in rows]
 
 
 def _source(pipeline: Pipeline, topic: Topic) -> str:
@@ -91,11 +105,9 @@ def _write(path: Path, rows: Iterable[Row]) -> None:
     path.write_text("".join(json.dumps({k: plain(v) for k, v in row.items()}) + "\n" for row in rows))
 
 
-def _read(folder: Path) -> list[Row]:
-    def typed(value: Any) -> Any:
-        if isinstance(value, str) and value.endswith("Z") and value[4:5] == "-":
-            return datetime.fromisoformat(value)
-        return value
-
+def _read(folder: Path, times: Sequence[str]) -> list[Row]:
     lines = [line for file in sorted(folder.rglob("*")) if file.is_file() for line in file.read_text().splitlines()]
-    return [{name: typed(value) for name, value in json.loads(line).items()} for line in lines]
+    rows: list[Row] = [json.loads(line) for line in lines]
+    for row in rows:
+        row.update({name: datetime.fromisoformat(row[name]).replace(tzinfo=UTC) for name in times if row[name]})
+    return rows
