@@ -23,9 +23,7 @@ def fill(pipeline: Pipeline, settings: Settings, topic: str, count: int) -> None
     context = get_context("spawn")
     share = count // PROCESSES
     workers = [
-        context.Process(
-            target=_send, args=(str(pipeline.folder), settings.model_dump(exclude={"pii_key"}), topic, n, share)
-        )
+        context.Process(target=_send, args=(str(pipeline.folder), settings.model_dump(), topic, n, share))
         for n in range(PROCESSES)
     ]
     for worker in workers:

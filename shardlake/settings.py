@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shardlake.errors import BadInput
@@ -59,7 +59,6 @@ class Settings(BaseSettings):
     flink_rest_url: str = Field("http://127.0.0.1:9096", alias="FLINK_REST_URL")
     lake_url: str = Field("", alias="LAKE_URL", description="A folder or file:// URL.")
     jobs_folder: str = Field("", alias="SHARDLAKE_JOBS", description="Checkpoints and savepoints.")
-    pii_key: SecretStr = Field(SecretStr(""), alias="SHARDLAKE_PII_KEY", description="Masks PII in the lake.")
     parallelism: int = Field(2, alias="SHARDLAKE_PARALLELISM", ge=1, description="Of the Flink application.")
     checkpoint_seconds: float = Field(
         5, alias="SHARDLAKE_CHECKPOINT_SECONDS", gt=0, description="How often the lake gets new files."

@@ -30,7 +30,7 @@ def consume(
     offsets(settings.kafka_bootstrap_servers, chosen.name)  # now, rather than from every worker
     work = Work(
         pipeline=pipeline.folder,
-        settings=settings.model_dump(exclude={"pii_key"}),
+        settings=settings.model_dump(),
         consumer=name,
         topic=chosen.name,
         group=group or name,

@@ -62,7 +62,7 @@ class Submission:
         """Flink's output goes to `log`. `draining`: see `application.configuration`."""
         request = {
             "pipeline": str(pipeline.folder),
-            "settings": settings.model_dump(exclude={"pii_key"}),
+            "settings": settings.model_dump(),
             "jobs": list(jobs),
             "start_offsets": start_offsets,
             "draining": draining,
