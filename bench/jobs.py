@@ -177,7 +177,7 @@ def report(samples: list[dict[str, Any]], sizes: list[int]) -> None:
         with_start = [cpu(p, large, ours) / large * MILLION for p in pairs]
         row(f"CPU-s per million with start-up, {large / MILLION:g} M, {name}", with_start)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=100).print(table)
     say(f"load average {load}; steal {psutil.cpu_times_percent().steal} %")
 
 

@@ -23,7 +23,7 @@ TYPES = {
 MASKS = {
     # The keyed hash is a function of ours: in SQL's own the key would stand in the plan, for all to read.
     "hash": "MASK({column})",
-    "truncate_query": "REGEXP_EXTRACT({column}, '^[^?#]*')",
+    "truncate_query": "TRUNCATE_QUERY({column})",
 }
 
 PROVENANCE = ("topic STRING", "`partition` INT", "`offset` BIGINT", "arrival_time TIMESTAMP_LTZ(3)")

@@ -41,6 +41,7 @@ def table_definitions(
 ) -> Iterator[str]:
     """The statements that make every table, in order. `start_offsets` are as `scan.startup.specific-offsets`."""
     yield "CREATE TEMPORARY SYSTEM FUNCTION MASK AS 'io.shardlake.flink.Mask'"
+    yield "CREATE TEMPORARY SYSTEM FUNCTION TRUNCATE_QUERY AS 'io.shardlake.flink.TruncateQuery'"
     for database in ("decoded", "topics", "lake"):
         yield f"CREATE DATABASE {database}"
     for topic in pipeline.sources:

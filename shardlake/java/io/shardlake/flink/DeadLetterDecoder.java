@@ -9,12 +9,13 @@ import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
 import org.apache.flink.avro.shaded.org.apache.avro.io.BinaryDecoder;
 import org.apache.flink.avro.shaded.org.apache.avro.io.DecoderFactory;
-import org.apache.flink.formats.avro.AvroToRowDataConverters;
-import org.apache.flink.formats.avro.AvroToRowDataConverters.AvroToRowDataConverter;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.data.TimestampData;
+import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 import org.apache.flink.util.Collector;
 
 /**
@@ -29,8 +30,7 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
     private final String subject;
     private final String schema;
     private final List<String> metadata;
-    private final int fieldCount;
-    private final AvroToRowDataConverter toRow;
+    private final LogicalType[] types;
     private final TypeInformation<RowData> produced;
     private transient WriterSchemas writers;
     private transient BinaryDecoder decoder;
@@ -41,8 +41,7 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
         this.subject = subject;
         this.schema = schema;
         this.metadata = metadata;
-        this.fieldCount = fields.getFieldCount();
-        this.toRow = AvroToRowDataConverters.createRowConverter(fields, false); // timestamp-millis is TIMESTAMP_LTZ
+        this.types = fields.getChildren().toArray(LogicalType[]::new);
         this.produced = produced;
     }
 
@@ -62,7 +61,7 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
             return row(null, null, "null_value", "the value is null");
         }
         try {
-            return row((RowData) toRow.convert(decode(value)), value, null, null);
+            return row(decode(value), value, null, null);
         } catch (WriterSchemas.RegistryDown error) {
             throw error; // says nothing of the record: the job restarts and reads it again
         } catch (Poison error) {
@@ -89,19 +88,43 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
         return record;
     }
 
-    private RowData row(RowData fields, byte[] raw, String error, String message) {
-        GenericRowData row = new GenericRowData(fieldCount + metadata.size());
-        for (int i = 0; fields != null && i < fieldCount; i++) {
-            row.setField(i, ((GenericRowData) fields).getField(i));
+    private RowData row(GenericRecord record, byte[] raw, String error, String message) {
+        GenericRowData row = new GenericRowData(types.length + metadata.size());
+        for (int i = 0; record != null && i < types.length; i++) {
+            row.setField(i, internal(record.get(i), types[i]));
         }
         for (int i = 0; i < metadata.size(); i++) {
-            row.setField(fieldCount + i, switch (metadata.get(i)) {
+            row.setField(types.length + i, switch (metadata.get(i)) {
                 case "error" -> StringData.fromString(error);
                 case "error_message" -> StringData.fromString(message);
                 default -> raw;
             });
         }
         return row;
+    }
+
+    /** Avro's value of a field as Flink's. The engine gives columns of flat types only: see columns.py. */
+    private static Object internal(Object value, LogicalType type) {
+        if (value == null) {
+            return null;
+        }
+        return switch (type.getTypeRoot()) {
+            case VARCHAR -> value instanceof StringData ? value : StringData.fromString(value.toString()); // an enum's symbol
+            case VARBINARY -> bytes((ByteBuffer) value);
+            case TIMESTAMP_WITH_LOCAL_TIME_ZONE -> LogicalTypeChecks.getPrecision(type) == 3
+                    ? TimestampData.fromEpochMillis((long) value) : ofMicros((long) value);
+            default -> value;
+        };
+    }
+
+    private static byte[] bytes(ByteBuffer buffer) {
+        byte[] copy = new byte[buffer.remaining()];
+        buffer.get(copy);
+        return copy;
+    }
+
+    private static TimestampData ofMicros(long micros) {
+        return TimestampData.fromEpochMillis(Math.floorDiv(micros, 1000), (int) Math.floorMod(micros, 1000) * 1000);
     }
 
     @Override

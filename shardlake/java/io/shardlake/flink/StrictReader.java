@@ -4,34 +4,42 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericDatumReader;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
 import org.apache.flink.avro.shaded.org.apache.avro.io.Decoder;
 import org.apache.flink.avro.shaded.org.apache.avro.util.Utf8;
+import org.apache.flink.table.data.StringData;
 
-/** Reads one writer's records as the reader's schema, and refuses strings that are not UTF-8: Avro would put U+FFFD there. */
+/**
+ * Reads one writer's records as the reader's schema, and refuses strings that are not UTF-8: Avro would put U+FFFD there.
+ *
+ * <p>A string is a StringData of the bytes as they came. Avro's way, through java.lang.String, decodes and encodes each.
+ */
 class StrictReader extends GenericDatumReader<GenericRecord> {
+    private final Utf8 text = new Utf8();
+
     StrictReader(Schema writer, Schema reader) {
         super(writer, reader);
     }
 
     @Override
-    protected Object readString(Object old, Decoder in) throws IOException {
-        Utf8 text = in.readString(null);
-        byte[] bytes = text.getBytes();
-        for (int i = 0; i < text.getByteLength(); i++) {
-            if (bytes[i] < 0) {
-                check(bytes, text.getByteLength());
+    protected Object readString(Object old, Schema expected, Decoder in) throws IOException {
+        in.readString(text);
+        byte[] bytes = Arrays.copyOf(text.getBytes(), text.getByteLength());
+        for (byte one : bytes) {
+            if (one < 0) {
+                check(bytes);
                 break;
             }
         }
-        return text;
+        return StringData.fromBytes(bytes);
     }
 
-    private static void check(byte[] bytes, int length) {
+    private static void check(byte[] bytes) {
         try {
-            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes, 0, length));
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
         } catch (CharacterCodingException error) {
             throw new Poison("NotUtf8", "a string is not UTF-8");
         }
