@@ -14,6 +14,8 @@ from typing import Any
 from shardlake.errors import BadInput
 
 FOLDERS = ("schemas", "producers", "flink_jobs", "consumers")
+LAKE_COLUMNS = frozenset({"topic", "partition", "offset", "arrival_time", "year", "month", "day", "hour"})
+"""Columns that the lake adds, by its rows' provenance and its folders' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +134,7 @@ def _check(topic: Topic, topics: dict[str, Topic], schemas: dict[str, Any], sour
         if name is not None and name not in fields:
             msg = f"{source}: topic {topic.name} has {role} = {name!r}, which is not a field of its schema."
             raise BadInput(msg, f"Its fields are: {', '.join(sorted(fields)) or 'none (no schema)'}.")
+    taken = sorted(fields & LAKE_COLUMNS) if topic.lake_table else []
+    if taken:
+        msg = f"{source}: the schema of topic {topic.name} has a field {taken[0]}, a column that the lake adds."
+        raise BadInput(msg, "Give the field another name.")

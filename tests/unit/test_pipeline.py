@@ -55,6 +55,15 @@ def test_a_folder_that_is_no_pipeline_and_a_schema_that_is_no_json_are_named(tmp
         Pipeline.load(folder)
 
 
+@pytest.mark.parametrize("name", ["day", "offset"])
+def test_a_field_named_as_a_column_that_the_lake_adds_is_refused(tmp_path: Path, name: str) -> None:
+    folder = copy_pipeline(tmp_path / "p", partitions=4)
+    schema = folder / "schemas" / "app_log.avsc"
+    schema.write_text(schema.read_text().replace('"name": "host"', f'"name": "{name}"'))
+    with pytest.raises(BadInput, match=f"a field {name}, a column that the lake adds"):
+        Pipeline.load(folder)
+
+
 def test_unknown_topics_jobs_and_consumers_are_answered_with_those_there_are() -> None:
     pipeline = Pipeline.load(ROOT)
     with pytest.raises(BadInput) as refused:

@@ -1,0 +1,108 @@
+"""Every type that a field may have, from the wire to the lake, with its extremes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shardlake.lake.query import query
+from shardlake.lake.tables import lake_tables
+from shardlake.testing.stack import running_stack
+from tests.support import Topic
+
+pytestmark = pytest.mark.e2e
+
+SCHEMA = {
+    "type": "record",
+    "name": "Sample",
+    "fields": [
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "micros", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+        {"name": "born", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "small", "type": "int"},
+        {"name": "large", "type": "long"},
+        {"name": "single", "type": "float"},
+        {"name": "twice", "type": "double"},
+        {"name": "yes", "type": "boolean"},
+        {"name": "binary", "type": "bytes"},
+        {"name": "text", "type": "string"},
+        {"name": "client_address", "type": ["null", "string"], "default": None},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}},
+    ],
+}
+TOPICS = """
+[app-logs]
+schema = "sample"
+event_time = "at"
+partitions = 1
+retention_hours = 1
+lake_table = "samples"
+dead_letters = "app-logs.dlq"
+["app-logs.dlq"]
+partitions = 1
+retention_hours = 1
+"""
+JOB = """
+from shardlake.flink.job import Insert
+
+def build(tables):
+    rows = f"SELECT {tables.masked('app-logs')}, topic, `partition`, `offset`, arrival_time FROM app_logs"
+    return [Insert("lake.samples", tables.query(rows))]
+"""
+ROWS: list[dict[str, Any]] = [
+    {
+        "at": datetime(2026, 3, 1, 23, 59, 59, 999_000, tzinfo=UTC),
+        "micros": datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        "born": date(1969, 12, 31),
+        "small": -(2**31),
+        "large": -(2**63),
+        "single": 1.5,
+        "twice": -2.25e-300,
+        "yes": True,
+        "binary": bytes(range(256)),
+        "text": "NUL \x00, ✓, 𝄞, \N{COMBINING ACUTE ACCENT}",
+        "client_address": None,
+        "kind": "B",
+    },
+    {
+        "at": datetime(1970, 1, 1, tzinfo=UTC),
+        "micros": datetime(2038, 1, 19, 3, 14, 8, 1, tzinfo=UTC),
+        "born": date(9999, 12, 31),
+        "small": 2**31 - 1,
+        "large": 2**63 - 1,
+        "single": -0.0,
+        "twice": 0.1,
+        "yes": False,
+        "binary": b"",
+        "text": "",
+        "client_address": "",
+        "kind": "A",
+    },
+]
+
+
+def test_every_type_arrives_as_it_was_sent(tmp_path: Path) -> None:
+    for folder, name, content in (
+        ("schemas", "sample.avsc", json.dumps(SCHEMA)),
+        ("schemas", "topics.toml", TOPICS),
+        ("flink_jobs", "keep.py", JOB),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(content)
+    with running_stack(tmp_path, tmp_path / "state", parallelism=1) as stack:
+        topic = Topic(stack)
+        topic.send([topic.encode(row) for row in ROWS])
+        stack.shardlake("jobs", "run")
+        stack.shardlake("jobs", "finish")
+        names = ", ".join(f'"{name}"' for name in ROWS[0])
+        found = query(
+            f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake_folder, stack.pipeline)
+        )
+    without_zone = [
+        {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in row.items()} for row in ROWS
+    ]
+    assert [dict(zip(found.columns, row, strict=True)) for row in found.rows] == without_zone
