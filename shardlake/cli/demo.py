@@ -256,6 +256,13 @@ def _report(pipeline: Pipeline, settings: Settings, log: Path | None, seconds: f
     out.print("\n[bold]Windows of a minute, by service[/] (lake table service_health)")
     out.print(rows_table(windows.columns, windows.rows))
     topic = pipeline.events_topic
+    ((events, timeless, counted),) = query(
+        f"SELECT count(*), count(*) FILTER ({topic.event_time} IS NULL), "
+        f"(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health) FROM {topic.lake_table}",
+        tables,
+    ).rows
+    late = events - timeless - counted
+    out.print(f"{events:,} events = {counted:,} in windows + {timeless:,} without a time + {late:,} after their window")
     accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake_folder)
     out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
     out.print(_account_table(accounts))

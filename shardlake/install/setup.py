@@ -54,7 +54,7 @@ def install(say: Callable[[str], None]) -> None:
 def check_python() -> None:
     """Raises BadInput on a Python for which there is no PyFlink."""
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
-        msg = f"Python {sys.version_info.major}.{sys.version_info.minor} cannot run PyFlink 2.3."
+        msg = f"Python {'.'.join(map(str, sys.version_info[:2]))} cannot run PyFlink 2.3."
         raise BadInput(msg, "Use Python 3.11 or 3.12: `make PYTHON=python3.11 ...`.")
 
 

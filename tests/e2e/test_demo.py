@@ -31,6 +31,9 @@ def test_the_sum_of_the_demo_holds(tmp_path: Path) -> None:
     sent = 5_000 + 6_000 if log else 10_000 + 6_000
     (total,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
     assert total == ["sum", f"{sent + 39:,}", "=", f"{sent:,}", "+", "39", "+", "0", "0", "0"]
+    (windows,) = [line for line in done.stdout.splitlines() if " in windows + " in line]
+    assert windows.startswith(f"{sent:,} events = ")
+    assert windows.endswith(" 0 after their window")
     if log:
         assert "5,000 of 5,000 lines are in the lake exactly once" in done.stdout
     assert "a second consumer joins" in done.stderr

@@ -52,3 +52,8 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
         check(str(tmp_path / "nowhere"))
     with pytest.raises(BadInput, match="is a folder"):
         check(str(tmp_path))
+
+
+def test_a_file_that_the_system_will_not_read_is_refused_with_its_reason() -> None:
+    with pytest.raises(BadInput, match=r"/proc/self/mem cannot be read: Input/output error"):
+        check("/proc/self/mem")
