@@ -84,7 +84,9 @@ class Sampler:
     def _sample(self, only: str | None) -> Sample:
         listed = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
         if listed.errors:
-            raise KafkaException(listed.errors[0].args[0] if listed.errors[0].args else listed.errors[0])
+            # Of brokers that did not answer: KafkaError here, KafkaException in older clients.
+            first = listed.errors[0]
+            raise first if isinstance(first, KafkaException) else KafkaException(first)
         names = sorted(group.group_id for group in listed.valid if only in (None, group.group_id))
         groups = self._groups(names)
         topics = {place[0] for group in groups.values() for place in (*group.committed, *group.owners)}
