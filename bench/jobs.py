@@ -114,7 +114,7 @@ def _submit(stack: RunningStack) -> None:
 
     changes: dict[str, Any] = {"table_definitions": bounded} | ({} if ours else {"build": without_dead_letters})
     with patch.multiple(application, **changes):
-        _, statements = application.statement_set(stack.pipeline, stack.settings, ["archive", "service_health"])
+        _, statements = application.statement_set(stack.pipeline, stack.settings, {"archive": {}, "service_health": {}})
     statements.execute()
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 import tomllib
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +16,9 @@ from typing import Any
 from shardlake.errors import BadInput
 
 FOLDERS = ("schemas", "producers", "flink_jobs", "consumers")
-LAKE_COLUMNS = frozenset({"topic", "partition", "offset", "arrival_time", "year", "month", "day", "hour"})
-"""Columns that the lake adds, by its rows' provenance and its folders' names."""
+PROVENANCE = frozenset({"topic", "partition", "offset", "arrival_time"})
+HIVE_KEYS = frozenset({"year", "month", "day", "hour"})
+"""Columns that the lake adds: to events where they came from, to all tables their folders' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,13 @@ class Topic:
     """One table of `schemas/topics.toml`.
 
     A topic with `dead_letters` carries events from outside: the jobs decode it, and what they cannot decode
-    goes to the topic named there. A topic without a schema holds bytes.
+    goes to the topic named there. A topic without a schema holds bytes. A table without partitions is no topic: its
+    records are in the lake alone.
     """
 
     name: str
-    partitions: int
-    retention_hours: int
+    partitions: int = 0
+    retention_hours: int = 168
     schema: str | None = None
     key: str | None = None
     event_time: str | None = None
@@ -98,6 +102,23 @@ class Pipeline:
         """The names of the modules in one of the Python folders, sorted."""
         return sorted(p.stem for p in (self.folder / kind).glob("*.py") if not p.stem.startswith("_"))
 
+    def stage(self, target: Path) -> Path:
+        """A copy of the Python folders alone, below `target` in a folder named by its content, for other machines.
+
+        Never the pipeline's own folder: it may hold a virtual environment, a lake and secrets.
+        """
+        files = [path for kind in FOLDERS for path in sorted((self.folder / kind).glob("*.py"))]
+        digest = blake2b(digest_size=8)
+        for path in files:
+            digest.update(f"{path.relative_to(self.folder)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        staged = target / digest.hexdigest()
+        for path in files:
+            copy = staged / path.relative_to(self.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        staged.mkdir(parents=True, exist_ok=True)
+        return staged
+
     def load_module(self, kind: str, name: str) -> ModuleType:
         """Import `kind/name.py` as `kind.name`. Raises BadInput listing the modules there are."""
         if name not in self.modules(kind):
@@ -134,7 +155,11 @@ def _check(topic: Topic, topics: dict[str, Topic], schemas: dict[str, Any], sour
         if name is not None and name not in fields:
             msg = f"{source}: topic {topic.name} has {role} = {name!r}, which is not a field of its schema."
             raise BadInput(msg, f"Its fields are: {', '.join(sorted(fields)) or 'none (no schema)'}.")
-    taken = sorted(fields & LAKE_COLUMNS) if topic.lake_table else []
+    if not topic.partitions and (topic.lake_table is None or topic.dead_letters is not None):
+        msg = f"{source}: topic {topic.name} has no partitions."
+        raise BadInput(msg, "Give it some. Only a table that jobs write into the lake alone, by lake_table, has none.")
+    added = HIVE_KEYS | (PROVENANCE if topic.dead_letters else set())
+    taken = sorted(fields & added) if topic.lake_table else []
     if taken:
         msg = f"{source}: the schema of topic {topic.name} has a field {taken[0]}, a column that the lake adds."
         raise BadInput(msg, "Give the field another name.")

@@ -21,9 +21,10 @@ def provision(pipeline: Pipeline, settings: Settings) -> None:
     Raises Unavailable where broker or registry are down, BadInput where a topic has another number of partitions, or
     where a schema cannot replace the one that is registered.
     """
-    _make_topics(list(pipeline.topics.values()), settings)
+    topics = [topic for topic in pipeline.topics.values() if topic.partitions]
+    _make_topics(topics, settings)
     registry = Registry(settings.schema_registry_url)
-    for topic in pipeline.topics.values():
+    for topic in topics:
         if topic.schema:
             registry.register(topic.subject, pipeline.schema_of(topic))
 

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         5, alias="SHARDLAKE_CHECKPOINT_SECONDS", gt=0, description="How often the lake gets new files."
     )
 
+    idle_seconds: float = Field(
+        30, alias="SHARDLAKE_IDLE_SECONDS", gt=0, description="A partition silent for so long holds back no window."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

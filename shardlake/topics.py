@@ -114,6 +114,21 @@ def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
         consumer.close()
 
 
+def delete(bootstrap_servers: str, topics: list[str]) -> None:
+    """Delete topics, and wait until they are gone; those that are not there are left out. Raises Unavailable."""
+    admin = _admin(bootstrap_servers)
+    try:
+        there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys() & set(topics)
+        for future in admin.delete_topics(sorted(there)).values() if there else ():
+            future.result(TIMEOUT_SECONDS)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys() & there and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    except KafkaException as error:
+        msg = f"Kafka at {bootstrap_servers} does not delete {', '.join(topics)}: {error.args[0].str()}."
+        raise Unavailable(msg, "The broker's log tells more: `shardlake logs kafka`.") from error
+
+
 @lru_cache
 def _admin(bootstrap_servers: str) -> AdminClient:
     """One for the whole process: its futures die with it, and making and dropping it in a loop has crashed the

@@ -18,7 +18,7 @@ from shardlake.child import die_with_parent
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase, detached_up
-from shardlake.errors import ShardlakeError
+from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
 
@@ -73,7 +73,7 @@ def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> 
 
     def plan(settings: Settings) -> Submission:
         log = state_folder() / "logs" / "submit.log"
-        submission = Submission(pipeline, settings, pipeline.modules("flink_jobs"), log)
+        submission = Submission(pipeline, settings, {job: {} for job in pipeline.modules("flink_jobs")}, log)
         stack.callback(submission.abandon)
         return submission
 
@@ -133,13 +133,13 @@ class Stage:
         """Submit the planned jobs and wait until they run."""
         from shardlake.flink.cluster import Cluster
 
-        job_id = submission.submit()
+        job_id = submission.submit().job_id
         Cluster(self._settings.flink_rest_url).await_running(job_id)
         self.say(f"the jobs run: {', '.join(self._pipeline.modules('flink_jobs'))}, one application, {job_id}")
 
     def play(self, seconds: float) -> None:
         """Synthetic events with poison among them, a consumer, then a second one, until all is sent."""
-        from shardlake.cli.jobs import plan_drain
+        from shardlake.cli.finish import plan_drain
 
         self.say(f"{RATE:,} synthetic events a second for {seconds:.0f} s, {POISON} poison records among them")
         self.produce("--synthetic", "--rate", str(RATE), "--duration", str(seconds), "--poison", str(POISON))
@@ -158,7 +158,7 @@ class Stage:
 
     def finish(self) -> float:
         """Let the jobs read to the end and every window fire; end the consumers. Seconds since the command."""
-        from shardlake.cli.jobs import drain
+        from shardlake.cli.finish import drain
 
         assert self._drain is not None
         self.say("all is sent; the jobs finish")
@@ -213,8 +213,12 @@ class Stage:
     def _look(self, show: Any) -> None:
         from shardlake.cli.lag import lag_table
 
-        sample = self._sampler.sample()
         self._measure()
+        try:
+            sample = self._sampler.sample()
+        except Unavailable as error:  # it is only looked at: the sum at the end is what counts
+            self.say(error.message)
+            return
         if show is not None:
             show.update(lag_table(sample), refresh=True)
         elif time.monotonic() - self._said > SAY_EVERY_SECONDS:

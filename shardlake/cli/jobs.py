@@ -1,25 +1,19 @@
-"""`shardlake jobs run|list|stop|finish`: the pipeline's jobs as one Flink application."""
+"""`shardlake jobs run|list|stop|finish|rewind`: the pipeline's jobs as one Flink application."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from shardlake.cli.finish import drain, end, plan_drain
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
-
-if TYPE_CHECKING:
-    from shardlake.flink.cluster import Job
-    from shardlake.flink.submit import Submission
-
-METRICS_SECONDS = 3
-"""Flink looks for its sources' metrics only when it is asked, and has them a moment later."""
 
 app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink application.")
 
@@ -28,57 +22,70 @@ app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink 
 def run(
     ctx: typer.Context,
     jobs: Annotated[list[str] | None, typer.Argument(help="Files of flink_jobs/, without .py; all without.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="A job's option, as sessions.gap_minutes=10.")
+    ] = None,
+    savepoint: Annotated[Path | None, typer.Option("--from", help="A savepoint. Default: the newest state.")] = None,
 ) -> None:
     """Start the jobs: from their savepoint or newest checkpoint where there is one, else from the topic's start."""
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     began = time.monotonic()
-    job_id, how = start(pipeline, settings, jobs or pipeline.modules("flink_jobs"))
+    job_id, how = start(pipeline, settings, jobs or pipeline.modules("flink_jobs"), options or [], savepoint)
     err.print(f"[bold green]running[/] after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
 
 
-def start(pipeline: Pipeline, settings: Settings, jobs: list[str]) -> tuple[str, str]:
+def start(
+    pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: Path | None = None
+) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
     from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.job import parse_options
     from shardlake.flink.resume import next_start
     from shardlake.flink.submit import Submission
+    from shardlake.topics import offsets
 
     known = pipeline.modules("flink_jobs")
     unknown = [job for job in jobs if job not in known]
     if unknown:
         msg = f"There is no job {unknown[0]!r} in {pipeline.folder / 'flink_jobs'}."
         raise BadInput(msg, f"It has: {', '.join(known) or 'none'}.")
+    chosen = parse_options(options, jobs)
     cluster = Cluster(settings.flink_rest_url)
     already = cluster.running(NAME)
     if already:
         msg = f"The jobs are running already (job {already.job_id})."
         raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")
-    begin = next_start(settings, _next_offsets(pipeline, settings))
+    servers = settings.kafka_bootstrap_servers
+    firsts = {
+        topic.name: {partition: first for partition, (first, _) in offsets(servers, topic.name).items()}
+        for topic in pipeline.sources
+    }
+    begin = next_start(settings, firsts, accounted_for(pipeline, settings), savepoint and savepoint.resolve())
     log = state_folder() / "logs" / "submit.log"
-    submission = Submission(pipeline, settings, jobs, log, start_offsets=begin.start_offsets)
-    job_id = submission.submit(begin.resume_from)
-    cluster.await_running(job_id)
+    submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets)
+    submitted = submission.submit(begin.resume_from)
+    cluster.await_running(submitted.job_id)
+    if submitted.added:
+        err.print(f"new here: {', '.join(submitted.added)}; windows in it begin with what comes from now on")
+    if submitted.removed:
+        err.print(f"no longer written: {', '.join(submitted.removed)}; its open windows are dropped")
     if begin.resume_from:
-        return job_id, f"resumed from {begin.resume_from}"
-    return job_id, "anew, after the last record in the lake" if begin.start_offsets else "from the start of the topic"
+        return submitted.job_id, f"resumed from {begin.resume_from}"
+    how = "anew, after the last record in the lake" if begin.start_offsets else "from the start of the topic"
+    return submitted.job_id, how
 
 
-def _next_offsets(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int, int]]:
-    """One past the highest offset that the lake or the dead letters hold, for each partition."""
-    from shardlake import topics
-    from shardlake.flink.resume import FINISHED, LastEnd
+def accounted_for(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int, int]]:
+    """One past the highest offset that the lake or the dead letters hold, for each partition where there is one."""
     from shardlake.lake.accounting import dead_letter_places, rows_by_partition
 
-    last = LastEnd.read(Path(settings.jobs_folder))
-    if last is None or last.how != FINISHED:
-        return {}
     found: dict[str, dict[int, int]] = {}
     for topic in pipeline.sources:
-        next_offset = {partition: first for partition, (first, _) in
-                       topics.offsets(settings.kafka_bootstrap_servers, topic.name).items()}  # fmt: skip
+        next_offset: dict[int, int] = {}
         for (name, partition), count in rows_by_partition(settings.lake_folder, str(topic.lake_table)).items():
             if name == topic.name:
-                next_offset[partition] = max(next_offset.get(partition, 0), count.max_offset + 1)
+                next_offset[partition] = count.max_offset + 1
         for partition, offset in dead_letter_places(settings.kafka_bootstrap_servers, topic):
             next_offset[partition] = max(next_offset.get(partition, 0), offset + 1)
         found[topic.name] = next_offset
@@ -123,84 +130,14 @@ def finish(
     err.print("finished: every window has fired")
 
 
-def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
-    """The application that `drain` needs, with the jobs that are running, its planning begun."""
-    from shardlake.flink.application import jobs_of
-    from shardlake.flink.submit import Submission
+@app.command()
+def rewind(
+    ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False
+) -> None:
+    """Begin anew: put the lake's tables aside, empty the topics that the jobs write, and forget the jobs' state."""
+    from shardlake.cli.rewind import rewind as begin_anew
 
-    log = state_folder() / "logs" / "finish.log"
-    return Submission(pipeline, settings, jobs_of(running(settings).name), log, draining=True)
-
-
-def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float) -> None:
-    """Stop the jobs, resume them with sources that are never idle, and drain those: see `application.configuration`."""
-    from shardlake.flink.cluster import Cluster
-    from shardlake.topics import offsets
-
-    cluster = Cluster(settings.flink_rest_url)
-    servers = settings.kafka_bootstrap_servers
-    wanted = {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}
-
-    def unread(job_id: str, before: dict[str, dict[int, int]]) -> int:
-        return sum(
-            _unread(ends, before.get(name, {}), cluster.read_offsets(job_id, name), _committed(settings, name))
-            for name, ends in wanted.items()
-        )
-
-    try:
-        # What the stopped run has read is in its savepoint; the next run tells only of partitions with something new.
-        job_id = running(settings).job_id
-        patience = time.monotonic() + METRICS_SECONDS
-        while unread(job_id, {}) and time.monotonic() < patience:
-            time.sleep(0.2)
-        before = {name: cluster.read_offsets(job_id, name) for name in wanted}
-        savepoint = end(settings, drain=False)
-        job_id = planned.submit(savepoint)
-    finally:
-        planned.abandon()
-    cluster.await_running(job_id)
-    deadline = time.monotonic() + timeout_seconds
-    while left := unread(job_id, before):
-        if time.monotonic() > deadline:
-            msg = f"The jobs are still {left} records behind after {timeout_seconds:.0f} s."
-            raise ShardlakeError(msg, "They go on. Wait for longer with --timeout, and look at `shardlake jobs list`.")
-        time.sleep(0.2)
-    end(settings, drain=True)
-
-
-def _unread(offsets: dict[int, tuple[int, int]], *read: dict[int, int]) -> int:
-    """How many records up to their ends none of several accounts of what was read covers."""
-    return sum(
-        max(0, last - max(first, *(account.get(partition, first) for account in read)))
-        for partition, (first, last) in offsets.items()
-    )
-
-
-def _committed(settings: Settings, topic: str) -> dict[int, int]:
-    from shardlake.flink.tables import GROUP
-    from shardlake.topics import committed
-
-    return committed(settings.kafka_bootstrap_servers, GROUP, topic)
-
-
-def running(settings: Settings) -> Job:
-    """The running application. Raises ShardlakeError where none runs."""
-    from shardlake.flink.application import NAME
-    from shardlake.flink.cluster import Cluster
-
-    job = Cluster(settings.flink_rest_url).running(NAME)
-    if job is None:
-        msg = "The jobs are not running."
-        raise ShardlakeError(msg, "Start them with `shardlake jobs run`.")
-    return job
-
-
-def end(settings: Settings, *, drain: bool) -> str:
-    """Stop the running application; its savepoint's path. Raises ShardlakeError where none runs."""
-    from shardlake.flink.cluster import Cluster
-    from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
-
-    folder = f"file://{settings.jobs_folder}/savepoints"
-    path = Cluster(settings.flink_rest_url).stop(running(settings).job_id, folder, drain=drain)
-    LastEnd(FINISHED if drain else STOPPED, path).write(Path(settings.jobs_folder))
-    return path
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    if not yes:
+        typer.confirm(f"Put all tables of {settings.lake_folder} aside and write them again?", abort=True)
+    err.print(f"the lake's tables are in {begin_anew(pipeline, settings)}; `shardlake jobs run` writes them again")

@@ -12,7 +12,7 @@ import click
 import typer
 from rich.markup import escape
 
-from shardlake.cli import consume, demo, doctor, jobs, lag, produce, query, setup, stack
+from shardlake.cli import consume, demo, doctor, jobs, lag, lake, produce, query, setup, stack
 from shardlake.cli.output import err
 from shardlake.errors import ShardlakeError
 from shardlake.settings import state_folder
@@ -58,6 +58,7 @@ app.command()(produce.produce)
 app.add_typer(jobs.app, name="jobs")
 app.command()(consume.consume)
 app.command()(lag.lag)
+app.add_typer(lake.app, name="lake")
 app.command()(query.query)
 
 

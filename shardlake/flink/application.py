@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shardlake.errors import BadInput
+from shardlake.flink import plan
 from shardlake.flink.job import Insert, Tables
+from shardlake.flink.submit import REFUSED
 from shardlake.flink.tables import dead_letters_query, table_definitions
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -24,21 +27,34 @@ if TYPE_CHECKING:
 NAME = "shardlake: "
 
 
-def name_of(jobs: Sequence[str]) -> str:
-    """The application's name in Flink, which tells what is in it."""
-    return NAME + ", ".join(jobs)
+Jobs = Mapping[str, Mapping[str, str]]
+"""The options of each job, by its name."""
 
 
-def jobs_of(name: str) -> list[str]:
-    """The jobs of an application, from its name."""
-    return name.removeprefix(NAME).split(", ")
+def name_of(jobs: Jobs) -> str:
+    """The application's name in Flink, which tells what is in it: `shardlake: archive, sessions(gap_minutes=10)`."""
+    described = []
+    for job, options in jobs.items():
+        given = " ".join(f"{name}={value}" for name, value in options.items())
+        described.append(f"{job}({given})" if given else job)
+    return NAME + ", ".join(described)
 
 
-def configuration(settings: Settings, jobs: Sequence[str], *, draining: bool = False) -> dict[str, str]:
+def jobs_of(name: str) -> dict[str, dict[str, str]]:
+    """The jobs of an application and their options, from its name."""
+    found = {}
+    for part in name.removeprefix(NAME).split(", "):
+        job, _, options = part.rstrip(")").partition("(")
+        found[job] = dict(one.split("=", 1) for one in options.split())
+    return found
+
+
+def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, draining: bool = False) -> dict[str, str]:
     """Flink's settings for the application; the reasons stand beside those that are not its defaults.
 
-    `draining` is for a run whose only end is to be drained: a source that is idle at the drain swallows the last
-    watermark, and open windows are lost without a word (FLINK-40499, open).
+    `python_files` is a folder with the pipeline's modules. `draining` is for a run whose only end is to be drained: a
+    source that is idle at the drain swallows the last watermark, and open windows are lost without a word (FLINK-40499,
+    open).
     """
     return {
         "pipeline.name": name_of(jobs),
@@ -65,19 +81,27 @@ def configuration(settings: Settings, jobs: Sequence[str], *, draining: bool = F
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "1 s",
         "restart-strategy.exponential-delay.max-backoff": "10 s",
+        # The workers of Python functions import the pipeline's modules by the names that the client knew them by.
+        "python.files": f"file://{python_files}",
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
         "table.local-time-zone": "UTC",
-        # A partition that gets nothing must not hold back every window.
-        "table.exec.source.idle-timeout": "0 s" if draining else "10 s",
+        # A partition that gets nothing must not hold back every window; one that is only slow must: what it has would
+        # be late. On a machine whose cores are taken, the first record of a backlog may come after more than 10 s.
+        "table.exec.source.idle-timeout": "0 s" if draining else f"{round(settings.idle_seconds * 1000)} ms",
     }
 
 
-def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Iterable[str]) -> list[Insert]:
+def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs) -> list[Insert]:
     """Every job's inserts, checked against their sinks' columns, and the dead letters'.
 
     Raises BadInput for an unknown job, or one whose columns are not its sink's.
     """
-    tables = Tables(environment, pipeline)
-    inserts = [insert for job in jobs for insert in pipeline.load_module("flink_jobs", job).build(tables)]
+    inserts = [
+        insert
+        for job, options in jobs.items()
+        for insert in pipeline.load_module("flink_jobs", job).build(Tables(environment, pipeline, options))
+    ]
     for insert in inserts:
         wanted = environment.from_path(insert.sink).get_resolved_schema().get_column_names()
         given = insert.table.get_resolved_schema().get_column_names()
@@ -85,14 +109,14 @@ def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Iterable[str]
             msg = f"A job inserts {', '.join(given)} into {insert.sink}, whose columns are {', '.join(wanted)}."
             raise BadInput(msg, "Name and order them as the schema does.")
     for topic in pipeline.sources:
-        inserts.append(Insert(f"topics.`{topic.dead_letters}`", tables.query(dead_letters_query(topic))))
+        inserts.append(Insert(f"topics.`{topic.dead_letters}`", environment.sql_query(dead_letters_query(topic))))
     return inserts
 
 
 def statement_set(
     pipeline: Pipeline,
     settings: Settings,
-    jobs: Sequence[str],
+    jobs: Jobs,
     *,
     start_offsets: dict[str, str] | None = None,
     draining: bool = False,
@@ -102,7 +126,8 @@ def statement_set(
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     flink = Configuration()
-    for name, value in configuration(settings, jobs, draining=draining).items():
+    staged = pipeline.stage(Path(settings.jobs_folder) / "python")
+    for name, value in configuration(settings, jobs, staged, draining=draining).items():
         flink.set_string(name, value)
     environment = TableEnvironment.create(
         EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(flink).build()
@@ -125,15 +150,29 @@ def main() -> None:
         start_offsets=request["start_offsets"],
         draining=request["draining"],
     )
-    go = sys.stdin.readline()
-    if not go:  # whoever asked has given up
+    from pyflink.table import PlanReference
+
+    compiled = plan.numbered(statements.compile_plan().as_json_string())
+    line = sys.stdin.readline()
+    if not line:  # whoever asked has given up
         return
-    resume_from = json.loads(go)["resume_from"]
-    if resume_from:
-        environment.get_config().set("execution.state-recovery.path", resume_from)
-    job_id = statements.execute().get_job_client().get_job_id()
-    sys.stdout.write(json.dumps({"job_id": str(job_id)}))
+    go: dict[str, str | None] = json.loads(line)
+    change = plan.Change((), ())
+    if go["resume_from"]:
+        environment.get_config().set("execution.state-recovery.path", go["resume_from"])
+        if go["plan"]:
+            change = plan.compare(Path(go["plan"]).read_text(), compiled)
+        if change.removed:
+            environment.get_config().set("execution.state-recovery.ignore-unclaimed-state", "true")
+    loaded = environment.load_plan(PlanReference.from_json_string(compiled))
+    # PyFlink 2.3 gives a loaded plan Java's environment, which lacks what executing asks of Python's.
+    loaded._t_env = environment  # noqa: SLF001
+    job_id = loaded.execute().get_job_client().get_job_id()
+    sys.stdout.write(json.dumps({"job_id": str(job_id), "plan": compiled, **asdict(change)}))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadInput as error:
+        sys.exit(REFUSED + json.dumps([error.message, error.hint]))

@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlparse
 
 import requests
 
@@ -102,8 +103,7 @@ class Cluster:
                     cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
                     raise ShardlakeError(f"The jobs could not be stopped: {cause}.", "They go on; try again.")
                 self._await_end(job_id, deadline)
-                location: str = operation["location"]
-                return location
+                return str(urlparse(operation["location"]).path)  # Flink writes file:/folder
             time.sleep(0.1)
         msg = f"The jobs were not stopped after {timeout_seconds:.0f} s."
         raise ShardlakeError(msg, "They may yet stop: see `shardlake jobs list`.")

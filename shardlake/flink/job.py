@@ -3,20 +3,47 @@
     def build(tables: Tables) -> list[Insert]: ...
 
 in a file of `flink_jobs/`. It sees one view for each topic of events, named as the topic with `-` and `.` as `_`: the
-valid events, unmasked, with `topic`, `partition`, `offset` and `arrival_time`. What it returns is inserted into
-tables that the engine makes from the schemas: `lake.<lake_table>`, and ``topics.`<topic>` ``.
+valid events, unmasked, with `topic`, `partition`, `offset`, `arrival_time`, and `closed_until`: all windows that end
+then or before are closed. What it returns is inserted into tables that the engine makes from the schemas:
+`lake.<lake_table>`, and ``topics.`<topic>` ``.
+
+    def recount(options: Mapping[str, str]) -> dict[str, str]: ...
+
+beside it, where it writes windows, is the same as SQL of DuckDB over the archive: see `shardlake lake recount`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shardlake.errors import BadInput
 from shardlake.flink.columns import columns
 from shardlake.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from pyflink.table import Table, TableEnvironment
+
+
+def parse_options(given: Sequence[str], jobs: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`JOB.NAME=VALUE`, several, as options by job; every one of `jobs` is there. Raises BadInput for any other."""
+    found: dict[str, dict[str, str]] = {job: {} for job in jobs}
+    for one in given:
+        match = re.fullmatch(r"(\w+)\.(\w+)=([^\s,()=]+)", one)
+        if match is None or match[1] not in found:
+            raise BadInput(f"The option {one!r} is not JOB.NAME=VALUE.", f"The jobs are: {', '.join(jobs)}.")
+        found[match[1]][match[2]] = match[3]
+    return found
+
+
+def whole_number(options: Mapping[str, str], name: str, default: int) -> int:
+    """A job's option. Raises BadInput where it is no whole number from 1."""
+    text = options.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise BadInput(f"The option {name} is {text!r}.", "Give a whole number from 1.")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +56,11 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What a job may use."""
+    """What a job may use. `options` are those of the job."""
 
     environment: TableEnvironment
     pipeline: Pipeline
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def query(self, sql: str) -> Table:
         """A table from a query over the views of events."""
@@ -42,3 +70,30 @@ class Tables:
         """The select list of a topic's fields with PII masked, as the lake gets them."""
         schema = self.pipeline.schema_of(self.pipeline.topic(topic))
         return ", ".join(column.masked for column in columns(schema))
+
+    def in_time(self, view: str, time: str, window_end: str) -> str:
+        """The events of a view whose window is open yet: what a window may count.
+
+        Windows drop what is late in silence; who filters by this, and lists the others by `late`, counts each event in
+        one of the two. `window_end` is an expression over the view's columns.
+        """
+        return (
+            f"SELECT * FROM {view} WHERE `{time}` IS NOT NULL AND (closed_until IS NULL OR {window_end} > closed_until)"
+        )
+
+    def late(
+        self, view: str, time: str, window_start: str, window_end: str, *, fields: str, missed_table: str
+    ) -> Table:
+        """Rows for `lake.late_events`: the events that `in_time` leaves out, each counted in the metric late_events.
+
+        `fields` is a select list of what else of the event the table keeps.
+        """
+        return self.query(f"""
+            SELECT
+                CAST(`{time}` AS TIMESTAMP_LTZ(3)) AS event_time, {fields},
+                LATE('{missed_table}') AS missed_table,
+                CAST({window_start} AS TIMESTAMP_LTZ(3)) AS window_start,
+                CAST({window_end} AS TIMESTAMP_LTZ(3)) AS window_end,
+                closed_until, topic, `partition`, `offset`
+            FROM {view} WHERE `{time}` IS NOT NULL AND {window_end} <= closed_until
+        """)

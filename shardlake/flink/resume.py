@@ -5,20 +5,26 @@
     finished   nothing to resume: drained windows would fire again. It starts anew from offsets that the lake tells.
 
 One file says which, `last.json` in the jobs folder. A newer checkpoint than the one it names wins: a job has run since.
+State that is older than the lake is refused: what came after it would be written again.
 """
 
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlparse
 
+from shardlake.errors import BadInput
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
 
 STOPPED = "stopped"
 FINISHED = "finished"
+NEVER_STOPS = -(2**63)
+_SPLIT = struct.Struct(">iqq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class LastEnd:
 
     @classmethod
     def read(cls, folder: Path) -> LastEnd | None:
-        """None where it was never stopped on purpose."""
+        """None where it has never been ended."""
         path = folder / "last.json"
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
@@ -47,17 +53,79 @@ def newest_state(folder: Path) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
 
 
-def next_start(settings: Settings, next_offsets: Mapping[str, Mapping[int, int]]) -> Start:
-    """How `jobs run` starts. `next_offsets` are, by topic and partition, one past the last record the lake accounts
-    for."""
+Offsets = Mapping[str, Mapping[int, int]]
+"""By topic and partition."""
+
+
+def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wanted: Path | None = None) -> Start:
+    """How `jobs run` starts. `firsts` are the first offsets of each topic, `next_offsets` are one past the last record
+    that the lake accounts for, where there is one; `wanted` is a savepoint that the user names.
+
+    Raises BadInput where the state is not there, or is older than the lake.
+    """
     folder = Path(settings.jobs_folder)
-    newest = newest_state(folder)
-    if newest is None:
-        return Start()
     last = LastEnd.read(folder)
-    if last and last.how == FINISHED and last.savepoint.endswith(newest.name):
-        return Start(start_offsets={topic: _specific(offsets) for topic, offsets in next_offsets.items()})
-    return Start(resume_from=f"file://{newest}")
+    newest = newest_state(folder)
+    if wanted is None and last and last.how == FINISHED and (newest is None or last.savepoint.endswith(newest.name)):
+        begin = {topic: {**offsets, **next_offsets.get(topic, {})} for topic, offsets in firsts.items()}
+        return Start(start_offsets={topic: _specific(offsets) for topic, offsets in begin.items()})
+    state = wanted or newest
+    if wanted is not None and not (wanted / "_metadata").is_file():
+        msg = f"{wanted} is no savepoint: it has no _metadata."
+        raise BadInput(msg, f"The newest is {newest or 'none'}; `jobs run` without --from takes it.")
+    if wanted is None and last and last.how == STOPPED:
+        savepoint = Path(urlparse(last.savepoint).path)
+        if not (savepoint / "_metadata").is_file() and not _is_newer(state, folder / "last.json"):
+            msg = f"The savepoint with which the jobs were stopped is gone: {savepoint}."
+            raise BadInput(msg, REWIND)
+    if state is None:
+        if any(next_offsets.values()):
+            msg = f"The lake has rows, and {folder} has no savepoint or checkpoint to go on from."
+            raise BadInput(msg, REWIND)
+        return Start()
+    for topic, offsets in next_offsets.items():
+        _check_is_not_older(state, topic, offsets)
+    return Start(resume_from=f"file://{state}")
+
+
+REWIND = "Put it back, or begin anew with `shardlake jobs rewind`: it clears what would be written again."
+
+
+def offsets_in(state: Path, topic: str) -> dict[int, int]:
+    """By partition, the next offset that a run from this checkpoint or savepoint reads.
+
+    Read from the files as Flink's KafkaPartitionSplitSerializer writes them: the topic with its length in two bytes,
+    partition, offset, and the offset to stop at.
+    """
+    name = topic.encode()
+    needle = struct.pack(">H", len(name)) + name
+    found: dict[int, int] = {}
+    for file in state.iterdir():
+        content = file.read_bytes()
+        at = content.find(needle)
+        while at >= 0:
+            body = content[at + len(needle) : at + len(needle) + _SPLIT.size]
+            if len(body) == _SPLIT.size:
+                partition, offset, stops = _SPLIT.unpack(body)
+                if partition >= 0 and offset >= 0 and stops == NEVER_STOPS:
+                    found[partition] = max(found.get(partition, 0), offset)
+            at = content.find(needle, at + 1)
+    return found
+
+
+def _check_is_not_older(state: Path, topic: str, next_offsets: Mapping[int, int]) -> None:
+    in_state = offsets_in(state, topic)
+    for partition, offset in next_offsets.items():
+        if partition in in_state and in_state[partition] < offset:
+            msg = (
+                f"{state} is older than the lake: it goes on at offset {in_state[partition]} of {topic}-{partition}, "
+                f"and the lake has everything before {offset}. Rows would be written twice."
+            )
+            raise BadInput(msg, "`shardlake jobs run` takes the newest state. " + REWIND)
+
+
+def _is_newer(state: Path | None, file: Path) -> bool:
+    return state is not None and (state / "_metadata").stat().st_mtime_ns > file.stat().st_mtime_ns
 
 
 def _specific(offsets: Mapping[int, int]) -> str:

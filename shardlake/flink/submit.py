@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shardlake.child import die_with_parent
-from shardlake.errors import ShardlakeError
+from shardlake.errors import BadInput, ShardlakeError
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -20,12 +22,43 @@ CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """It plans for some seconds and ends. No class-data archive: the planner's code generation fails with one."""
 
 
+REFUSED = "refused: "
+"""Before the message and hint of an error of ours, as JSON, in the client's log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where the application takes up: from a savepoint or checkpoint, from offsets a topic, or from the earliest."""
 
     resume_from: str | None = None
     start_offsets: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A running application. `added` and `removed` are sinks that the state it took up did not know, or knew."""
+
+    job_id: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plan of each application that ran, in the jobs folder, found by the state that it left."""
+
+    folder: Path
+
+    def keep(self, job_id: str, plan: str) -> None:
+        """Flink names its checkpoints' folders by the job's id, its savepoints by the first six digits."""
+        (self.folder / "plans").mkdir(parents=True, exist_ok=True)
+        (self.folder / "plans" / f"{job_id}.json").write_text(plan)
+
+    def of_state(self, path: str) -> Path | None:
+        """The plan that the application ran which left this checkpoint or savepoint."""
+        match = re.search(r"/checkpoints/([0-9a-f]{32})/|/savepoint-([0-9a-f]{6})-", path)
+        found = sorted((self.folder / "plans").glob(f"{match[1] or match[2]}*.json")) if match else []
+        return found[0] if found else None
 
 
 def client_environment(configuration: Path | None = None) -> dict[str, str]:
@@ -53,7 +86,7 @@ class Submission:
         self,
         pipeline: Pipeline,
         settings: Settings,
-        jobs: Sequence[str],
+        jobs: Mapping[str, Mapping[str, str]],
         log: Path,
         *,
         start_offsets: dict[str, str] | None = None,
@@ -63,12 +96,13 @@ class Submission:
         request = {
             "pipeline": str(pipeline.folder),
             "settings": settings.model_dump(),
-            "jobs": list(jobs),
+            "jobs": {job: dict(options) for job, options in jobs.items()},
             "start_offsets": start_offsets,
             "draining": draining,
         }
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
+        self._plans = Plans(Path(settings.jobs_folder))
         with log.open("wb") as errors:
             self._client = subprocess.Popen(
                 [sys.executable, "-m", "shardlake.flink.application"],
@@ -76,7 +110,8 @@ class Submission:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=client_environment(),
+                # Otherwise PyFlink takes the remote cluster for its own, and offers to run its Python functions itself.
+                env={**client_environment(), "_python_worker_execution_mode": "process"},
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
@@ -84,21 +119,24 @@ class Submission:
         self._client.stdin.write(json.dumps(request) + "\n")
         self._client.stdin.flush()
 
-    def submit(self, resume_from: str | None = None) -> str:
-        """Submit, to resume from a savepoint or checkpoint; the job's id.
+    def submit(self, resume_from: str | None = None) -> Submitted:
+        """Submit, to resume from a savepoint or checkpoint. The plan is kept beside it, for whoever resumes from there.
 
-        Raises ShardlakeError with what Flink said where it refuses.
+        Raises BadInput where the jobs have changed so that they cannot take up their state, ShardlakeError with what
+        Flink said where it refuses.
         """
+        before = self._plans.of_state(resume_from) if resume_from else None
+        go = {"resume_from": resume_from, "plan": before and str(before)}
         try:
-            output, _ = self._client.communicate(json.dumps({"resume_from": resume_from}) + "\n")
+            output, _ = self._client.communicate(json.dumps(go) + "\n")
         except BrokenPipeError:  # it has failed before
             output, _ = self._client.communicate()
         if self._client.returncode:
-            msg = f"The jobs could not be started: {_cause(self._log)}"
-            raise ShardlakeError(msg, f"Flink's whole answer is in {self._log}.")
+            raise _refusal(self._log)
         # Java may print before the answer, which is one line of JSON and the last.
-        answer: dict[str, str] = json.loads(output[output.index('{"') :])
-        return answer["job_id"]
+        answer: dict[str, Any] = json.loads(output[output.index('{"job_id"') :])
+        self._plans.keep(answer["job_id"], answer["plan"])
+        return Submitted(answer["job_id"], tuple(answer["added"]), tuple(answer["removed"]))
 
     def abandon(self) -> None:
         """Submit nothing."""
@@ -106,8 +144,17 @@ class Submission:
         self._client.wait()
 
 
+def _refusal(log: Path) -> ShardlakeError:
+    """What the client's log says: an error of ours with its own words, else the innermost cause that Flink names."""
+    for line in reversed(log.read_text(errors="replace").splitlines()):
+        if line.startswith(REFUSED):
+            message, hint = json.loads(line.removeprefix(REFUSED))
+            return BadInput(message, hint)
+    msg = f"The jobs could not be started: {_cause(log)}"
+    return ShardlakeError(msg, f"Flink's whole answer is in {log}.")
+
+
 def _cause(log: Path) -> str:
-    """The innermost cause that Flink names, or the last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith(("Caused by: ", ": ", "shardlake.errors."))]
     cause = (causes or lines or ["no output"])[-1]

@@ -41,6 +41,7 @@ def table_definitions(
 ) -> Iterator[str]:
     """The statements that make every table, in order. `start_offsets` are as `scan.startup.specific-offsets`."""
     yield "CREATE TEMPORARY SYSTEM FUNCTION MASK AS 'io.shardlake.flink.Mask'"
+    yield "CREATE TEMPORARY SYSTEM FUNCTION LATE AS 'io.shardlake.flink.Late'"
     yield "CREATE TEMPORARY SYSTEM FUNCTION TRUNCATE_QUERY AS 'io.shardlake.flink.TruncateQuery'"
     for database in ("decoded", "topics", "lake"):
         yield f"CREATE DATABASE {database}"
@@ -50,7 +51,7 @@ def table_definitions(
     for topic in pipeline.topics.values():
         if topic.lake_table:
             yield _lake_sink(pipeline, topic, settings)
-        if topic in pipeline.sources:
+        if topic in pipeline.sources or not topic.partitions:
             continue
         yield _topic_sink(pipeline, topic, settings) if topic.schema else _bytes_sink(topic, settings)
 
@@ -95,6 +96,7 @@ def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets
         "error STRING METADATA FROM 'value.error' VIRTUAL",
         "error_message STRING METADATA FROM 'value.error_message' VIRTUAL",
         "raw_value BYTES METADATA FROM 'value.raw' VIRTUAL",
+        "closed_until TIMESTAMP_LTZ(3) METADATA FROM 'closed-until' VIRTUAL",
     ]
     if topic.event_time:
         # NULL moves no watermark: neither a record that cannot be decoded nor one from the year 9999 closes windows.
@@ -103,6 +105,7 @@ def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets
         metadata.append(f"WATERMARK FOR {time} AS CASE WHEN {_in_time(topic)} THEN {time} - {delay} END")
     options = {
         **_connector(topic, settings),
+        "connector": "kafka-events",
         "properties.group.id": GROUP,
         "properties.auto.offset.reset": "earliest",
         "properties.check.crcs": "true",
@@ -126,7 +129,7 @@ def _valid(pipeline: Pipeline, topic: Topic) -> str:
     names = [f"`{column.name}`" for column in columns(pipeline.schema_of(topic))]
     provenance = [column.split()[0] for column in PROVENANCE]
     return (
-        f"CREATE TEMPORARY VIEW {view_name(topic)} AS SELECT {', '.join(names + provenance)} "
+        f"CREATE TEMPORARY VIEW {view_name(topic)} AS SELECT {', '.join([*names, *provenance, 'closed_until'])} "
         f"FROM decoded.{view_name(topic)} WHERE error IS NULL AND ({_in_time(topic)})"
     )
 

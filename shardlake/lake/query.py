@@ -66,6 +66,14 @@ def query(sql: str, tables: list[LakeTable]) -> Answer:
     return Answer(columns, rows, [_count(table, within) for table, within in ranges.items()])
 
 
+def connect(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
+    """A connection with each table as a view over all its files."""
+    connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
+    for table in tables:
+        connection.execute(_definition(table, table.files()))
+    return connection
+
+
 def _definition(table: LakeTable, files: list[Path]) -> str:
     """The table over these files; without any, an empty one of the same columns."""
     if not files:

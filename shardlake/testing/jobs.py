@@ -1,7 +1,7 @@
 """Running a job's `build` in process: rows in, the rows of each insert out, on Flink's own mini cluster.
 
-No Kafka, no registry: the views of events are files, read to their end, so that every window fires. Nothing is ever
-late in such a run: watermarks come only after the last row.
+No Kafka, no registry: the views of events are files, read to their end, so that every window fires. Give events in the
+order in which they come: what is further behind than the topic's `out_of_order_seconds` may be late, as on a stack.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ KEY = "a key for tests"
 """What PII is masked with in such a run."""
 
 
-def run_job(pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+def run_job(
+    pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]], options: Mapping[str, str] | None = None
+) -> dict[str, list[Row]]:
     """Run one job over `events`, a list of records for each topic of events; the rows that each sink would get.
 
     A record may lack nullable fields and the provenance (`topic`, `partition`, `offset`, and `arrival_time`, which then
@@ -49,7 +51,7 @@ def run_job(pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]]) -
         from shardlake.flink.application import build
 
         statements = environment.create_statement_set()
-        inserts = [insert for insert in build(environment, pipeline, [job]) if insert.sink in sinks]
+        inserts = [insert for insert in build(environment, pipeline, {job: options or {}}) if insert.sink in sinks]
         for insert in inserts:
             statements.add_insert(insert.sink, insert.table)
         statements.execute().wait()
@@ -91,7 +93,7 @@ def _arrived(topic: Topic, rows: Sequence[Row]) -> list[Row]:
 def _source(pipeline: Pipeline, topic: Topic) -> str:
     fields = [f"`{column.name}` {column.type}" for column in columns(pipeline.schema_of(topic))]
     fields += [*PROVENANCE, "kafka_key BYTES", "headers MAP<STRING, BYTES>"]
-    fields += ["error STRING", "error_message STRING", "raw_value BYTES"]
+    fields += ["error STRING", "error_message STRING", "raw_value BYTES", "closed_until TIMESTAMP_LTZ(3)"]
     if topic.event_time:
         delay = interval(topic.out_of_order_seconds)
         fields.append(f"WATERMARK FOR `{topic.event_time}` AS `{topic.event_time}` - {delay}")

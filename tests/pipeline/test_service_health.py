@@ -37,7 +37,7 @@ def test_windows_count_each_service_by_the_minute_of_the_event_time() -> None:
         at(5, "web", status=200),
     ]
     found = run_job(Pipeline.load(ROOT), "service_health", {"app-logs": events})
-    assert set(found) == {"lake.service_health", "topics.`service-health`"}
+    assert set(found) == {"lake.service_health", "topics.`service-health`", "lake.late_events"}
     rows = {(row["service"], row["window_start"]): row for row in found["lake.service_health"]}
     assert set(rows) == {("api", NOON), ("api", NOON + timedelta(minutes=1)), ("web", NOON)}
     first = rows["api", NOON]

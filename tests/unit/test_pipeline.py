@@ -19,9 +19,11 @@ pytestmark = pytest.mark.unit
 
 def test_this_repository_is_a_pipeline() -> None:
     pipeline = Pipeline.load(ROOT)
-    assert list(pipeline.topics) == ["app-logs", "service-health", "app-logs.dlq"]
+    assert list(pipeline.topics) == [
+        *("app-logs", "service-health", "alerts", "sessions", "late-events", "app-logs.dlq")
+    ]
     assert pipeline.events_topic.name == "app-logs"
-    assert pipeline.modules("flink_jobs") == ["archive", "service_health"]
+    assert pipeline.modules("flink_jobs") == ["archive", "error_alerts", "service_health", "sessions"]
     assert pipeline.events_topic.subject == "app-logs-value"
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
 
-from shardlake.flink.resume import FINISHED, STOPPED, LastEnd, newest_state, next_start
+from shardlake.errors import BadInput
+from shardlake.flink.resume import FINISHED, STOPPED, LastEnd, newest_state, next_start, offsets_in
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
 
@@ -24,12 +26,50 @@ def completed(folder: Path, name: str, age_seconds: int) -> str:
     return f"file://{path.parent}"
 
 
-def start(folder: Path) -> Start:
-    return next_start(Settings.read(jobs_folder=str(folder)), OFFSETS)
+def start(folder: Path, wanted: Path | None = None) -> Start:
+    return next_start(Settings.read(jobs_folder=str(folder)), {"app-logs": {0: 3, 1: 0, 2: 4}}, OFFSETS, wanted)
+
+
+def write_split(state: str, partition: int, offset: int) -> None:
+    """As Flink's KafkaPartitionSplitSerializer, in the middle of something else."""
+    split = b"\x00\x08app-logs" + struct.pack(">iqq", partition, offset, -(2**63))
+    (Path(state.removeprefix("file://")) / "_metadata").write_bytes(b"\x00\x08app-logs???" + split + b"...")
 
 
 def test_a_first_run_starts_at_the_beginning(tmp_path: Path) -> None:
-    assert start(tmp_path) == Start()
+    assert next_start(Settings.read(jobs_folder=str(tmp_path)), {"app-logs": {0: 3}}, {}) == Start()
+
+
+def test_a_lake_without_any_state_is_not_written_again(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no savepoint or checkpoint to go on from") as refused:
+        start(tmp_path)
+    assert "jobs rewind" in refused.value.hint
+
+
+@pytest.mark.parametrize(("offset", "is_older"), [(4, True), (5, False), (6, False)])
+def test_state_older_than_the_lake_is_refused(tmp_path: Path, offset: int, is_older: bool) -> None:
+    state = completed(tmp_path, "checkpoints/job-a/chk-9", 50)
+    write_split(state, 0, offset)
+    assert offsets_in(Path(state.removeprefix("file://")), "app-logs") == {0: offset}
+    if is_older:
+        with pytest.raises(BadInput, match="older than the lake: it goes on at offset 4 of app-logs-0"):
+            start(tmp_path)
+    else:
+        assert start(tmp_path) == Start(resume_from=state)
+
+
+def test_a_savepoint_that_is_gone_is_not_replaced_by_an_older_checkpoint(tmp_path: Path) -> None:
+    completed(tmp_path, "checkpoints/job-a/chk-9", 50)
+    LastEnd(STOPPED, f"file://{tmp_path}/savepoints/savepoint-1").write(tmp_path)
+    with pytest.raises(BadInput, match=r"stopped is gone: .*savepoint-1"):
+        start(tmp_path)
+
+
+def test_a_folder_that_is_no_savepoint_is_refused(tmp_path: Path) -> None:
+    newest = completed(tmp_path, "checkpoints/job-a/chk-9", 50)
+    with pytest.raises(BadInput, match="is no savepoint") as refused:
+        start(tmp_path, wanted=tmp_path)
+    assert newest.removeprefix("file://") in refused.value.hint
 
 
 def test_a_crashed_job_resumes_from_its_newest_completed_checkpoint(tmp_path: Path) -> None:
@@ -48,7 +88,9 @@ def test_a_stopped_job_resumes_from_its_savepoint(tmp_path: Path) -> None:
 
 def test_a_finished_job_starts_anew_after_what_the_lake_holds(tmp_path: Path) -> None:
     LastEnd(FINISHED, completed(tmp_path, "savepoints/savepoint-1", 10)).write(tmp_path)
-    assert start(tmp_path) == Start(start_offsets={"app-logs": "partition:0,offset:5;partition:1,offset:7"})
+    assert start(tmp_path) == Start(
+        start_offsets={"app-logs": "partition:0,offset:5;partition:1,offset:7;partition:2,offset:4"}
+    )
 
 
 def test_a_job_that_ran_after_the_finish_resumes_from_its_own_checkpoint(tmp_path: Path) -> None:

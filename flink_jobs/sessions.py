@@ -1,0 +1,63 @@
+"""What each client does until it is silent for a while.
+
+A session is emitted once, when the watermark passes its last event by the gap (`gap_minutes`, 30). An event that comes
+when a session of it alone would have closed is late: it is in `late_events` and in the archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flink_jobs.service_health import ERROR, NAMED
+from shardlake.flink.job import Insert, Tables, whole_number
+from shardlake.flink.tables import interval
+
+GAP_MINUTES = 30
+
+
+def build(tables: Tables) -> list[Insert]:
+    """`app_logs` with a client → `lake.sessions` and `lake.late_events`."""
+    gap = interval(60 * whole_number(tables.options, "gap_minutes", GAP_MINUTES))
+    end = f"`event_time` + {gap}"
+    of_clients = f"SELECT * FROM ({tables.in_time('app_logs', 'event_time', end)}) WHERE `client_address` IS NOT NULL"
+    sessions = tables.query(f"""
+        SELECT {tables.masked("sessions")} FROM (
+            SELECT
+                MIN(CAST(`event_time` AS TIMESTAMP_LTZ(3))) AS session_start,
+                MAX(CAST(`event_time` AS TIMESTAMP_LTZ(3))) AS session_end,
+                `client_address`,
+                COUNT(*) AS events,
+                COUNT(*) FILTER (WHERE {ERROR}) AS errors,
+                COUNT(DISTINCT `service`) AS services,
+                SUM(`response_bytes`) AS response_bytes
+            FROM TABLE(SESSION(({of_clients}) PARTITION BY `client_address`, DESCRIPTOR(`event_time`), {gap}))
+            GROUP BY window_start, window_end, `client_address`)
+    """)
+    late = tables.late("app_logs", "event_time", "`event_time`", end, fields=NAMED, missed_table="sessions")
+    return [Insert("lake.sessions", sessions), Insert("lake.late_events", late)]
+
+
+def recount(options: Mapping[str, str]) -> dict[str, str]:
+    """The same sessions over the archive: a client's event more than the gap after its last one begins a session."""
+    gap = f"INTERVAL {whole_number(options, 'gap_minutes', GAP_MINUTES)} MINUTE"
+    return {
+        "sessions": f"""
+            WITH gaps AS (
+                SELECT *, event_time - lag(event_time) OVER by_client > {gap} AS begins
+                FROM in_time WHERE client_address IS NOT NULL
+                WINDOW by_client AS (PARTITION BY client_address ORDER BY event_time)
+            ), numbered AS (
+                SELECT *, count(*) FILTER (begins) OVER (PARTITION BY client_address ORDER BY event_time) AS number
+                FROM gaps
+            )
+            SELECT
+                min(event_time) AS session_start,
+                max(event_time) AS session_end,
+                client_address,
+                count(*) AS events,
+                count(*) FILTER (status >= 500 OR level IN ('ERROR', 'FATAL')) AS errors,
+                count(DISTINCT service) AS services,
+                sum(response_bytes)::BIGINT AS response_bytes
+            FROM numbered GROUP BY client_address, number
+        """
+    }

@@ -1,0 +1,103 @@
+"""Windows counted again from the archive, and compared with those that the jobs wrote, cell by cell.
+
+A job's file tells how: `recount(options)` gives, by table, a query over `in_time`, the archived events without those
+that `late_events` lists for that table. So whatever a window lacks without being listed is found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from shardlake.lake.query import connect
+from shardlake.lake.tables import LakeTable
+from shardlake.pipeline import Pipeline
+
+RELATIVE_ERROR = 1e-9
+"""Sums of the same numbers in another order differ by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A cell that is not as the archive says. `what` is `missing`, `alien`, `doubled` or a column's name."""
+
+    key: tuple[Any, ...]
+    what: str
+    in_table: Any
+    recounted: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """One table. `open_windows` are those whose time has not come: nothing is wrong with them."""
+
+    table: str
+    windows: int
+    open_windows: int
+    late_events: int
+    differences: tuple[Difference, ...]
+
+
+def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable]) -> Recount:
+    """Compare the lake table `name` with what `sql` gives; rows are told apart by their topic's event time and key."""
+    topic = next(topic for topic in pipeline.topics.values() if topic.lake_table == name)
+    keys = [str(topic.event_time), *([topic.key] if topic.key else [])]
+    connection = connect(tables)
+    archive, time = pipeline.events_topic.lake_table, pipeline.events_topic.event_time
+    connection.execute(
+        f"CREATE VIEW in_time AS SELECT * FROM {archive} WHERE {time} IS NOT NULL AND "
+        '(topic, "partition", "offset") NOT IN '
+        f"""(SELECT (topic, "partition", "offset") FROM late_events WHERE missed_table = '{name}')"""
+    )
+    connection.execute(f"CREATE TABLE again AS {sql}")
+    columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
+    closes = next(column for column in columns if column.endswith("_end"))
+    connection.execute(f"CREATE TABLE written AS SELECT {', '.join(columns)} FROM {name}")
+
+    def count(query: str) -> int:
+        found = connection.execute(query).fetchone()
+        return int(found[0]) if found else 0
+
+    still_open = (
+        f"SELECT * FROM again WHERE {closes} > coalesce((SELECT max({closes}) FROM written), TIMESTAMP '-infinity')"
+    )
+    open_windows = count(f"SELECT count(*) FROM ({still_open})")
+    connection.execute(f"CREATE TABLE due AS SELECT * FROM again EXCEPT ALL {still_open}")
+    late = count(f"SELECT count(*) FROM late_events WHERE missed_table = '{name}'")
+    differences = tuple(_differences(connection, keys, columns))
+    return Recount(name, count("SELECT count(*) FROM written"), open_windows, late, differences)
+
+
+def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns: list[str]) -> Iterator[Difference]:
+    listed = ", ".join(keys)
+    for row in connection.execute(
+        f"SELECT {listed}, count(*) FROM written GROUP BY ALL HAVING count(*) > 1"
+    ).fetchall():
+        yield Difference(row[:-1], "doubled", row[-1], 1)
+    same = " AND ".join(f"w.{key} IS NOT DISTINCT FROM d.{key}" for key in keys)
+    w, d = (", ".join(f"{side}.{column}" for column in columns) for side in "wd")
+    rows = connection.execute(
+        f"SELECT w.{keys[0]} IS NOT NULL, d.{keys[0]} IS NOT NULL, {w}, {d} "
+        f"FROM written w FULL JOIN due d ON {same} ORDER BY ALL"
+    ).fetchall()
+    for is_written, is_due, *values in rows:
+        written = dict(zip(columns, values[: len(columns)], strict=True))
+        due = dict(zip(columns, values[len(columns) :], strict=True))
+        key = tuple((written if is_written else due)[name] for name in keys)
+        if not is_written:
+            yield Difference(key, "missing", None, due)
+        elif not is_due:
+            yield Difference(key, "alien", written, None)
+        else:
+            for name in columns:
+                if not _equal(written[name], due[name]):
+                    yield Difference(key, name, written[name], due[name])
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= RELATIVE_ERROR * max(1.0, abs(one), abs(other))
+    return bool(one == other)
