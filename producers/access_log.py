@@ -33,28 +33,29 @@ def parse_line(line: str) -> dict[str, Any] | None:
     match = LINE.fullmatch(line)
     if match is None:
         return None
-    event_time = _time(match["time"])
+    event_time = time(match["time"])
     if event_time is None:
         return None
     event: dict[str, Any] = {
         "event_time": event_time,
         "host": match["host"],
-        "client_address": _given(match["client"]),
+        "client_address": given(match["client"]),
         "status": int(match["status"]) if match["status"] != "-" else None,
         "response_bytes": int(match["bytes"]) if match["bytes"] != "-" else None,
-        "referrer": _unescaped(match["referrer"]),
-        "user_agent": _unescaped(match["agent"]),
-        "latency_ms": _latency_ms(match["latency"]),
+        "referrer": unescaped(match["referrer"]),
+        "user_agent": unescaped(match["agent"]),
+        "latency_ms": latency_ms(match["latency"]),
     }
-    request = REQUEST.fullmatch(match["request"])
-    if request:
-        event["method"], event["path"] = request[1], _unescaped(request[2])
-    else:
-        event["message"] = _unescaped(match["request"])
-    return event
+    return event | request(match["request"])
 
 
-def _time(text: str) -> datetime | None:
+def request(line: str) -> dict[str, Any]:
+    """The fields of a request line: its method and path, or where it has none, the message."""
+    match = REQUEST.fullmatch(line)
+    return {"method": match[1], "path": unescaped(match[2])} if match else {"message": unescaped(line)}
+
+
+def time(text: str) -> datetime | None:
     """`17/May/2015:10:05:03 +0000`, as UTC; None where it is no time."""
     try:
         return _minute(text[:17], text[20:]) + timedelta(seconds=_two_digits(text[18:20], 60))
@@ -81,17 +82,20 @@ def _two_digits(text: str, maximum: int) -> int:
     return int(text)
 
 
-def _latency_ms(text: str | None) -> float | None:
+def latency_ms(text: str | None) -> float | None:
+    """Seconds where there is a decimal point, else microseconds."""
     if text is None or text == "-":
         return None
     return float(text) * 1000 if "." in text else int(text) / 1000
 
 
-def _given(text: str | None) -> str | None:
+def given(text: str | None) -> str | None:
+    """None for what the server had not: `-`."""
     return None if text in (None, "-", "") else text
 
 
-def _unescaped(text: str | None) -> str | None:
+def unescaped(text: str | None) -> str | None:
+    """What stood in quotes, before the server escaped it."""
     if text is not None and "\\" in text:
         text = text.replace('\\"', '"').replace("\\\\", "\\")
-    return _given(text)
+    return given(text)

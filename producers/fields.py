@@ -1,0 +1,79 @@
+"""Values of log lines as the schema's fields take them. What does not fit is None here, and kept in `message`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+LEVELS = {
+    "TRACE": ("trace", "finest", "finer", "verbose"),
+    "DEBUG": ("debug", "fine"),
+    "INFO": ("info", "information", "informational", "notice", "log"),
+    "WARN": ("warn", "warning"),
+    "ERROR": ("error", "err", "severe"),
+    "FATAL": ("fatal", "critical", "crit", "alert", "emerg", "emergency", "panic"),
+}
+LEVEL_OF = {word: level for level, words in LEVELS.items() for word in words}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_UNITS_PER_SECOND = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
+"""A number below the first is seconds (until the year 5138), below the second milliseconds (from 1973), and so on."""
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+EPOCH_DIGITS = re.compile(r"\d{9,19}(\.\d+)?")
+DATE_ALONE = len("2026-11-03")
+
+
+def level(value: Any) -> str | None:
+    """A severity by any of its usual names. Numbers are not taken: libraries do not agree on them."""
+    return LEVEL_OF.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def time(value: Any) -> datetime | None:
+    """ISO 8601, or a number of seconds, milli-, micro- or nanoseconds since 1970; UTC where it names no zone."""
+    try:
+        if isinstance(value, str):
+            if not EPOCH_DIGITS.fullmatch(value):
+                if len(value) <= DATE_ALONE:
+                    return None
+                moment = datetime.fromisoformat(value)
+                return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            value = float(value) if "." in value else int(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        per_second = next((per_second for below, per_second in EPOCH_UNITS_PER_SECOND if abs(value) < below), None)
+        return None if per_second is None else EPOCH + timedelta(microseconds=value * 1_000_000 / per_second)
+    except (ValueError, OverflowError):
+        return None
+
+
+def text(value: Any) -> str | None:
+    """A string, as UTF-8 can hold it: half a surrogate pair, which JSON can escape, is kept as \\udXXX."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) and value else None
+
+
+def integer(value: Any, maximum: int) -> int | None:
+    """A whole number from 0 to `maximum`, or its digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum else None
+
+
+def real(value: Any) -> float | None:
+    """A finite number, or its digits."""
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def with_rest(message: str | None, rest: dict[str, Any]) -> str | None:
+    """The message, and behind it as JSON what fits no field, so that nothing of the line is lost."""
+    if not rest:
+        return message
+    return text(" ".join(filter(None, [message, json.dumps(rest, ensure_ascii=False, separators=(",", ":"))])))

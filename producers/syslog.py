@@ -1,0 +1,118 @@
+"""Syslog lines: RFC 5424, and what RFC 3164 describes, as daemons write both to files.
+
+    [<PRI>]1 TIMESTAMP HOST APP PROCID MSGID STRUCTURED-DATA [MESSAGE]         RFC 5424
+    [<PRI>]Mmm dd hh:mm:ss HOST TAG[PID]: MESSAGE                              RFC 3164
+    [<PRI>]2026-11-03T12:00:00.123456+01:00 HOST TAG[PID]: MESSAGE             rsyslog's and Debian's form of it
+
+PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data follow
+the message as JSON; the facility is not kept. RFC 3164 names neither year nor zone: the year is the latest that does
+not put the line more than a day ahead, and the time is taken as UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from producers import fields
+from producers.access_log import MONTHS
+
+SEVERITIES = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
+PRIORITY_MAXIMUM = 191
+YEARS_BACK = 8
+"""The longest way between two 29ths of February."""
+AHEAD = timedelta(days=1)
+
+RFC5424 = re.compile(
+    r"(?:<(?P<pri>\d{1,3})>)?1 (?P<time>-|\d{4}-\d\d-\d\dT\S+) (?P<host>\S{1,255}) "
+    r"(?P<app>\S{1,48}) (?P<procid>\S{1,128}) (?P<msgid>\S{1,32}) "
+    r'(?P<data>-|(?:\[[^ =\]"]{1,32}(?: [^ =\]"]{1,32}="(?:[^"\\\]]|\\.)*")*\])+)(?: (?P<message>.*))?',
+    re.DOTALL,
+)
+ELEMENT = re.compile(r'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*)\]')
+PARAMETER = re.compile(r' ([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
+RFC3164 = re.compile(
+    r"(?:<(?P<pri>\d{1,3})>)?"
+    r"(?:(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]?\d) (?P<clock>\d\d:\d\d:\d\d)|(?P<iso>\d{4}-\d\d-\d\dT\S+)) "
+    r"(?P<host>[\w.:%-]+) (?P<tag>[^\s:\[\]]{1,48})(?:\[(?P<pid>[^\]\s]+)\])?:(?: ?(?P<message>.*))?",
+    re.DOTALL,
+)
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def parse_5424(line: str) -> dict[str, Any] | None:
+    """The fields of an RFC 5424 line, or None where it is none."""
+    match = RFC5424.fullmatch(line)
+    if match is None or not _is_priority(match["pri"]):
+        return None
+    event_time = None if match["time"] == "-" else fields.time(match["time"])
+    if event_time is None and match["time"] != "-":
+        return None
+    given = {name: value for name, value in match.groupdict().items() if value not in ("-", None)}
+    rest: dict[str, Any] = {name: given[name] for name in ("procid", "msgid") if name in given}
+    if "data" in given:
+        rest |= {element: _parameters(text) for element, text in ELEMENT.findall(given["data"])}
+    message = given.get("message", "").removeprefix(BYTE_ORDER_MARK)
+    return _event(event_time, match["pri"], given.get("host"), given.get("app"), message, rest)
+
+
+def parse_3164(line: str, now: datetime | None = None) -> dict[str, Any] | None:
+    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year."""
+    match = RFC3164.fullmatch(line)
+    # An application's own `2026-11-03T12:00:00Z INFO Shop: started` is not from a host named INFO.
+    if match is None or not _is_priority(match["pri"]) or fields.level(match["host"]):
+        return None
+    if match["iso"]:
+        event_time = fields.time(match["iso"])
+    else:
+        event_time = _in_latest_year(match["month"], int(match["day"]), match["clock"], now or datetime.now(UTC))
+    if event_time is None:
+        return None
+    rest = {"pid": match["pid"]} if match["pid"] else {}
+    return _event(event_time, match["pri"], match["host"], match["tag"], match["message"], rest)
+
+
+def _event(
+    event_time: datetime | None, pri: str | None, host: str | None, app: str | None, message: str | None, rest: Any
+) -> dict[str, Any]:
+    event = {
+        "event_time": event_time,
+        "service": app,
+        "host": host,
+        "level": SEVERITIES[int(pri) % 8] if pri else None,
+        "message": fields.with_rest(message or None, rest),
+    }
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def _is_priority(pri: str | None) -> bool:
+    return pri is None or int(pri) <= PRIORITY_MAXIMUM
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    """An element's parameters. A name that comes again, which is allowed, has a list."""
+    found: dict[str, Any] = {}
+    for name, escaped in PARAMETER.findall(text):
+        value = re.sub(r'\\(["\\\]])', r"\1", escaped)
+        found[name] = value if name not in found else [*_list(found[name]), value]
+    return found
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _in_latest_year(month: str, day: int, clock: str, now: datetime) -> datetime | None:
+    if month not in MONTHS:
+        return None
+    hour, minute, second = (int(part) for part in clock.split(":"))
+    leap_second = second == 60
+    for year in range(now.year + 1, now.year - YEARS_BACK - 1, -1):
+        try:
+            moment = datetime(year, MONTHS[month], day, hour, minute, second - leap_second, tzinfo=UTC)
+        except ValueError:
+            continue
+        if moment <= now + AHEAD:
+            return moment + timedelta(seconds=leap_second)
+    return None
