@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format bench-jobs lock clean
+.PHONY: help setup demo test test-unit check format bench-jobs bench-follow lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ format: $(VENV)/installed ## format and fix what ruff can
 
 bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent
 	@$(BIN)/python -m bench.jobs $(BENCH_ARGS)
+
+bench-follow: setup ## lines of a rotating log against events, with the follower killed
+	@$(BIN)/python -m bench.follow $(BENCH_ARGS)
 
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
 	@$(BIN)/python -m pip install --quiet uv

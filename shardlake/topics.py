@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shardlake.errors import Unavailable
@@ -70,13 +70,28 @@ def committed_by(consumer: Consumer, partitions: list[TopicPartition]) -> list[T
             time.sleep(POLL_SECONDS)
 
 
-def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
+def topic_id(bootstrap_servers: str, topic: str) -> str:
+    """The broker's own id of the topic: a topic that was made anew has another, and so has one of another cluster.
+
+    Raises Unavailable where no broker answers or the topic is not there.
+    """
+    try:
+        described = _admin(bootstrap_servers).describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
+        return str(described[topic].result(TIMEOUT_SECONDS).topic_id)
+    except KafkaException as error:
+        msg = f"Kafka at {bootstrap_servers} does not describe {topic}: {error.args[0].str()}."
+        raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+
+
+def read(bootstrap_servers: str, topic: str, starts: Mapping[int, int] | None = None) -> Iterator[Any]:
     """Every committed record of a topic, partition by partition interleaved, up to the end at the time of the call.
 
-    Yields confluent_kafka Messages. Raises Unavailable where the broker goes for longer than a while.
+    `starts` are offsets by partition; without them all are read from the first on. Yields confluent_kafka Messages.
+    Raises Unavailable where the broker goes for longer than a while.
     """
     ends = offsets(bootstrap_servers, topic)
-    left = {partition: end for partition, (first, end) in ends.items() if first < end}
+    starts = {partition: max(first, (starts or {}).get(partition, first)) for partition, (first, _) in ends.items()}
+    left = {partition: end for partition, (_, end) in ends.items() if starts[partition] < end}
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -91,7 +106,7 @@ def read(bootstrap_servers: str, topic: str) -> Iterator[Any]:
         }
     )
     try:
-        consumer.assign([TopicPartition(topic, partition, ends[partition][0]) for partition in left])
+        consumer.assign([TopicPartition(topic, partition, starts[partition]) for partition in left])
         heard = time.monotonic()
         while left:
             batch = consumer.consume(10_000, timeout=POLL_SECONDS)

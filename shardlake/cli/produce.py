@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from shardlake.cli.follow import follow as follow_files
+from shardlake.cli.follow import say
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline, Topic
@@ -22,8 +24,22 @@ SAY_EVERY_SECONDS = 5
 
 def produce(
     ctx: typer.Context,
-    file: Annotated[str | None, typer.Argument(help="A log file, or - for standard input.")] = None,
-    service: Annotated[str | None, typer.Option(help="The events' service. Default: the file's name.")] = None,
+    files: Annotated[
+        list[str] | None, typer.Argument(help="A log file, - for standard input; any for --follow.")
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option(help="The events' service. Default: what the line says, else the file's name.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="The lines': auto, access, syslog or json.")] = "auto",
+    log_format: Annotated[str | None, typer.Option(help="An access log's own format, as Apache's LogFormat.")] = None,
+    field: Annotated[list[str] | None, typer.Option(help="JSON lines: FIELD=MEMBER, again for more.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Read on as files grow; 'quoted*.log' finds new ones.")
+    ] = False,
+    state: Annotated[Path | None, typer.Option(help="Where --follow keeps its places.")] = None,
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, help="End --follow when nothing came for so many seconds.")
+    ] = None,
     as_now: Annotated[bool, typer.Option(help="Move all times by one constant so that the last is now.")] = False,
     synthetic: Annotated[bool, typer.Option(help="Generate events instead of reading a file.")] = False,
     rate: Annotated[float, typer.Option(min=0.001, help="Synthetic events a second.")] = 1000,
@@ -34,15 +50,29 @@ def produce(
     json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
     """Send events, and account for every one. Exit code 0 only if all were acknowledged and no line was refused."""
-    if synthetic == (file is not None):
+    if synthetic == bool(files):
         msg = "Give either a log file or --synthetic."
         raise BadInput(msg, "For example: shardlake produce access.log, or shardlake produce --synthetic --rate 1000.")
+    if files and len(files) > 1 and not follow:
+        msg = "Several files are for --follow."
+        raise BadInput(msg, "Give one, or --follow, with --until-idle 5 to end at their ends.")
+    if follow and (synthetic or as_now or "-" in (files or ())):
+        msg = "--follow is for files as they are."
+        raise BadInput(msg, "Leave out --synthetic, --as-now and -.")
+    if not follow and (state is not None or until_idle is not None):
+        msg = "--state and --until-idle are for --follow."
+        raise BadInput(msg, "Add --follow, or leave them out.")
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     chosen = pipeline.topic(topic) if topic else pipeline.events_topic
     if synthetic:
         summary = _synthetic(pipeline, settings, chosen, rate, duration, seed, poison)
     else:
-        summary = _file(pipeline, settings, chosen, str(file), service, as_now)
+        module = pipeline.load_module("producers", "log_lines")
+        as_event = module.reader(format, log_format, field or (), service)
+        if follow:
+            summary = follow_files(pipeline, settings, chosen, files or [], module, as_event, state, until_idle)
+        else:
+            summary = _file(pipeline, settings, chosen, (files or [""])[0], service, module.is_parsed, as_event, as_now)
     if json:
         print_json(summary)
     else:
@@ -51,11 +81,18 @@ def produce(
                 out.print(
                     f"{name.replace('_', ' '):<14} {value:,}" if isinstance(value, int) else f"{name:<14} {value}"
                 )
-    _conclude(summary)
+    _conclude(summary, is_stopped=follow and until_idle is None)
 
 
 def _file(
-    pipeline: Pipeline, settings: Settings, topic: Topic, name: str, service: str | None, as_now: bool
+    pipeline: Pipeline,
+    settings: Settings,
+    topic: Topic,
+    name: str,
+    service: str | None,
+    is_parsed: Any,
+    as_event: Any,
+    as_now: bool,
 ) -> dict[str, Any]:
     from shardlake.produce import lines
     from shardlake.produce.events import Read, from_file
@@ -65,9 +102,8 @@ def _file(
         msg = "Standard input has no name, and cannot be read twice."
         raise BadInput(msg, "Give --service NAME, and leave out --as-now.")
     count = Read()
-    module = pipeline.load_module("producers", "log_lines")
-    events = from_file(name, module, service or Path(name).name.split(".")[0], topic.event_time, as_now, count)
-    summary = _send(pipeline, settings, topic, lambda _: events)
+    events = from_file(name, as_event, is_parsed, topic.event_time, as_now, count)
+    summary = _send(pipeline, settings, topic, lambda _: events, count)
     refused = summary.pop("too_large") + count.refused
     return {**asdict(count), "refused": refused, **summary}
 
@@ -107,7 +143,11 @@ class _Sending:
 
 
 def _send(
-    pipeline: Pipeline, settings: Settings, topic: Topic, events: Callable[[_Sending], Iterator[dict[str, Any]]]
+    pipeline: Pipeline,
+    settings: Settings,
+    topic: Topic,
+    events: Callable[[_Sending], Iterator[dict[str, Any]]],
+    count: Any = None,
 ) -> dict[str, Any]:
     sending = _Sending(pipeline, settings, topic)
     began = said = time.monotonic()
@@ -119,7 +159,7 @@ def _send(
                 too_large += 1
             if time.monotonic() - said > SAY_EVERY_SECONDS:
                 said = time.monotonic()
-                _say(sending.delivery.account, said - began)
+                say(sending.delivery.account, count, said - began)
     except KeyboardInterrupt:
         interrupted = True
         err.print("interrupted: waiting for the reports of what was sent")
@@ -139,17 +179,15 @@ def _send(
     }
 
 
-def _say(account: Any, seconds: float) -> None:
-    err.print(
-        f"{account.handed_over:,} sent, {account.total_acknowledged:,} acknowledged, "
-        f"{account.failed + account.unknown:,} failed, {account.handed_over / seconds:,.0f}/s"
-    )
-
-
-def _conclude(summary: dict[str, Any]) -> None:
+def _conclude(summary: dict[str, Any], *, is_stopped: bool) -> None:
     if summary["interrupted"]:
         sys.exit(130)
     missing = summary["sent"] - summary["acknowledged"]
+    if is_stopped:
+        # A follower that was told to end has lost nothing: what is not acknowledged is read at the next start.
+        if missing:
+            err.print(f"{missing:,} lines were not acknowledged: they are sent at the next start")
+        return
     if missing:
         reasons = "; ".join(summary["reasons"]) or "no report came"
         msg = (
@@ -159,7 +197,7 @@ def _conclude(summary: dict[str, Any]) -> None:
         raise ShardlakeError(msg, "Produce the file again: its events keep their ids.")
     refused = summary.get("refused", 0) or summary.get("too_large", 0)
     if refused:
-        numbers = ", ".join(map(str, summary.get("refused_numbers", ())))
-        where = f": line {numbers}" if numbers else ""
+        places = ", ".join(summary.get("refused_places", ()))
+        where = f": {places}" if places else ""
         msg = f"{refused} lines are longer than an event may be (1 MiB) and were not sent{where}."
         raise ShardlakeError(msg, "All others were. Shorten those lines and produce them alone.")

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -19,6 +20,9 @@ from shardlake.errors import BadInput, Unavailable
 TIMEOUT_SECONDS = 120
 CONNECT_SECONDS = 10
 SAY_EVERY_SECONDS = 5
+Acknowledged = Callable[[int, int], None]
+"""Called with the partition and the offset of a value that the broker has."""
+
 UNKNOWN = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - their public names
 """The broker may have written these: a report that never came is no proof that nothing was."""
 
@@ -48,10 +52,14 @@ class Delivery:
     """A producer for one topic."""
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, say: Callable[[str], None], timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        say: Callable[[str], None],
+        timeout_seconds: float | None = TIMEOUT_SECONDS,
     ) -> None:
-        """`say` gets a line when the broker is gone. Raises Unavailable where none answers, BadInput without the
-        topic."""
+        """`say` gets a line when the broker is gone. A value waits for it for `timeout_seconds`, for ever where that
+        is None. Raises Unavailable where none answers, BadInput without the topic."""
         self.account = Account()
         self._topic = topic
         self._say = say
@@ -69,18 +77,19 @@ class Delivery:
                 "queue.buffering.max.messages": 500_000,
                 "queue.buffering.max.kbytes": 262_144,
                 "message.max.bytes": 8_388_608,
-                "delivery.timeout.ms": round(timeout_seconds * 1000),
+                "delivery.timeout.ms": round((timeout_seconds or 0) * 1000),
                 "log_level": 0,
                 "error_cb": self._on_error,
             }
         )
         self._check(bootstrap_servers)
 
-    def send(self, value: bytes, key: bytes | None = None) -> None:
-        """Hand a value over; waits while the queue is full."""
+    def send(self, value: bytes, key: bytes | None = None, acknowledged: Acknowledged | None = None) -> None:
+        """Hand a value over; waits while the queue is full. `acknowledged` is called while polling."""
+        report = self._on_delivery if acknowledged is None else partial(self._on_delivery, acknowledged=acknowledged)
         while True:
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=self._on_delivery)
+                self._producer.produce(self._topic, value, key, on_delivery=report)
                 break
             except BufferError:
                 self._producer.poll(0.1)
@@ -88,13 +97,13 @@ class Delivery:
         if self.account.handed_over % 1000 == 0:
             self._producer.poll(0)
 
-    def poll(self) -> None:
-        """Take in the reports that have come."""
-        self._producer.poll(0)
+    def poll(self, seconds: float = 0) -> None:
+        """Take in the reports that have come, or come within `seconds`."""
+        self._producer.poll(seconds)
 
-    def finish(self) -> Account:
-        """Wait for every report. Afterwards each value is acknowledged, failed or unknown."""
-        deadline = time.monotonic() + self._timeout_seconds + 10
+    def finish(self, seconds: float | None = None) -> Account:
+        """Wait for every report, or for `seconds`. Afterwards each value is acknowledged, failed or unknown."""
+        deadline = time.monotonic() + (seconds or (self._timeout_seconds or TIMEOUT_SECONDS) + 10)
         while self._producer.flush(1) and time.monotonic() < deadline:
             pass
         if len(self._producer):
@@ -104,9 +113,11 @@ class Delivery:
         account.unknown += account.handed_over - account.total_acknowledged - account.failed - account.unknown
         return account
 
-    def _on_delivery(self, error: Any, message: Any) -> None:
+    def _on_delivery(self, error: Any, message: Any, acknowledged: Acknowledged | None = None) -> None:
         if error is None:
             self.account.acknowledged[message.partition()] += 1
+            if acknowledged is not None:
+                acknowledged(message.partition(), message.offset())
             return
         self.account.reasons[error.str()] += 1
         if error.code() in UNKNOWN:
@@ -118,9 +129,8 @@ class Delivery:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and time.monotonic() - self._said > SAY_EVERY_SECONDS:  # noqa: SLF001
             self._said = time.monotonic()
             waiting = len(self._producer)
-            self._say(
-                f"the broker is gone; {waiting} events wait for it, each for {self._timeout_seconds:.0f} s at most"
-            )
+            limit = f", each for {self._timeout_seconds:.0f} s at most" if self._timeout_seconds else ""
+            self._say(f"the broker is gone; {waiting} events wait for it{limit}")
 
     def _check(self, bootstrap_servers: str) -> None:
         try:

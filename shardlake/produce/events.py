@@ -6,30 +6,40 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from shardlake.avro.codec import MAX_VALUE_BYTES, encoder
 from shardlake.avro.registry import Registry
 from shardlake.pipeline import Pipeline, Topic
-from shardlake.produce.delivery import Delivery
+from shardlake.produce.delivery import Acknowledged, Delivery
 from shardlake.produce.lines import Line, read
 
 Event = dict[str, Any]
+PLACES = 5
 
 
 @dataclass(slots=True)
 class Read:
-    """What was read. `refused` lines are too long for an event; their numbers are the first few of them."""
+    """What was read. `refused` lines are too long for an event; places, as `access.log:17`, are the first few."""
 
     lines: int = 0
     unparsed: int = 0
+    unparsed_places: tuple[str, ...] = ()
     refused: int = 0
-    refused_numbers: tuple[int, ...] = ()
+    refused_places: tuple[str, ...] = ()
 
-    def refuse(self, line: Line) -> None:
+    def not_parsed(self, place: str) -> None:
+        """Count a line that no parser took."""
+        self.unparsed += 1
+        if self.unparsed <= PLACES:
+            self.unparsed_places += (place,)
+
+    def refuse(self, place: str) -> None:
         """Count a line that cannot be an event."""
         self.refused += 1
-        self.refused_numbers = (*self.refused_numbers, line.number)[:5]
+        if self.refused <= PLACES:
+            self.refused_places += (place,)
 
 
 class Sender:
@@ -41,39 +51,47 @@ class Sender:
         self._key = topic.key
         self._delivery = delivery
 
-    def send(self, event: Event) -> bool:
+    def send(self, event: Event, acknowledged: Acknowledged | None = None) -> bool:
         """False where the event is too large for the topic's readers; then it was not sent."""
         value = self.encode(event)
         if len(value) > MAX_VALUE_BYTES:
             return False
         key = event.get(self._key) if self._key else None
-        self._delivery.send(value, None if key is None else str(key).encode())
+        self._delivery.send(value, None if key is None else str(key).encode(), acknowledged)
         return True
 
 
 def from_file(
-    name: str, module: Any, service: str, event_time: str | None, as_now: bool, count: Read
+    name: str,
+    as_event: Callable[[Line, str, str], Event],
+    is_parsed: Callable[[Event], bool],
+    event_time: str | None,
+    as_now: bool,
+    count: Read,
 ) -> Iterator[Event]:
-    """The events of a file's lines by the pipeline's `event` function; `as_now` reads it twice.
+    """The events of a file's lines by the pipeline's functions; the service is the file's name where nothing else
+    says it.
 
-    With `as_now` all event times are moved by one constant, so that the highest is now. `count` is kept while reading.
+    With `as_now` it is read twice, and all event times are moved by one constant, so that the highest is now. `count`
+    is kept while reading.
     """
-    shift = _shift(name, module, service, str(event_time)) if as_now else timedelta(0)
+    service = Path(name).name.split(".")[0]
+    shift = _shift(name, as_event, str(event_time)) if as_now else timedelta(0)
     for line in read(name):
         count.lines += 1
         if line.text is None:
-            count.refuse(line)
+            count.refuse(f"{line.source}:{line.number}")
             continue
-        event = module.event(line, line.text, service)
-        if not module.is_parsed(event):
-            count.unparsed += 1
+        event = as_event(line, line.text, service)
+        if not is_parsed(event):
+            count.not_parsed(f"{line.source}:{line.number}")
         if shift and event_time and event.get(event_time):
             event[event_time] += shift
         yield event
 
 
-def _shift(name: str, module: Any, service: str, event_time: str) -> timedelta:
-    times = (module.event(line, line.text, service).get(event_time) for line in read(name) if line.text)
+def _shift(name: str, as_event: Callable[[Line, str, str], Event], event_time: str) -> timedelta:
+    times = (as_event(line, line.text, "").get(event_time) for line in read(name) if line.text)
     latest = max((moment for moment in times if moment), default=None)
     return datetime.now(UTC) - latest if latest else timedelta(0)
 

@@ -61,6 +61,11 @@ def read(name: str) -> Iterator[Line]:
         yield from _split(file, source)
 
 
+def decoded(raw: bytes) -> str:
+    """A line's text without its end. Bytes that are not UTF-8 are kept as \\xNN."""
+    return raw.rstrip(b"\r\n").decode(errors="backslashreplace")
+
+
 def _split(file: BinaryIO, source: str) -> Iterator[Line]:
     offset = 0
     number = 0
@@ -73,6 +78,6 @@ def _split(file: BinaryIO, source: str) -> Iterator[Line]:
                 offset += len(raw)
             yield Line(source, start, number, None)
             continue
-        text = raw.rstrip(b"\r\n").decode(errors="backslashreplace")
+        text = decoded(raw)
         if text:
             yield Line(source, start, number, text)

@@ -1,0 +1,141 @@
+"""The state file of following: how far each file's lines are acknowledged, and where in the topic to look for more.
+
+JSON, replaced as a whole (write, fsync, rename), and held by one follower at a time (flock on a file beside it).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shardlake.errors import BadInput, Unavailable
+
+VERSION = 1
+NEW_STATE = "Give another --state FILE, or delete this one to read every file from its start."
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Bytes of a file by which its content is known again: how many, and their hash."""
+
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is kept of a file.
+
+    `identity` follows from its first line and is never given twice. `born` is the path where it was found first,
+    `path` where it was last. Every line before `position_bytes` is acknowledged; `lines` is their number. `head` are
+    its first bytes, and `last` those before its position. `done` is the size and the modification time (ns) that the
+    file had when it was read to its end, zeros before.
+    """
+
+    identity: str
+    born: str
+    path: str
+    device: int
+    inode: int
+    position_bytes: int
+    lines: int
+    head: Mark
+    last: Mark
+    done: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is saved.
+
+    Events of ours at `partitions`' offsets and after may be of lines behind the places: they were acknowledged and
+    not saved. `is_clean` says that there are none.
+    """
+
+    topic: str
+    topic_id: str
+    partitions: dict[int, int]
+    places: list[Place]
+    is_clean: bool
+
+
+class StateFile:
+    """A state file, locked until this object is closed or the process ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises Unavailable where another follower has it, BadInput where it cannot be written there."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = path.with_name(f"{path.name}.lock").open("a+b")
+        except OSError as error:
+            msg = f"The state file {path} cannot be written: {error.strerror}."
+            raise BadInput(msg, "Name one that can, with --state FILE.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            holder = self._lock.read().decode() or "unknown"
+            self._lock.close()
+            msg = f"Another follower, process {holder}, keeps its places in {path}."
+            raise Unavailable(msg, "End it first, or give this one a --state FILE of its own.") from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()).encode())
+        self._lock.flush()
+
+    def load(self, topic: str, topic_id: str) -> State | None:
+        """What was saved, None where nothing was. Raises BadInput where it is damaged or of another topic."""
+        try:
+            state = _state(json.loads(self.path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            msg = f"The state file {self.path} is damaged or none of ours ({type(error).__name__})."
+            raise BadInput(msg, NEW_STATE) from error
+        if state.topic != topic:
+            msg = f"The state file {self.path} is of the topic {state.topic}, not of {topic}."
+            raise BadInput(msg, NEW_STATE)
+        if state.topic_id != topic_id:
+            msg = f"The state file {self.path} is of another topic {topic}: it was made anew, or is in another cluster."
+            raise BadInput(msg, NEW_STATE)
+        return state
+
+    def save(self, state: State) -> None:
+        """Replace what was saved; it is on the disk when this returns."""
+        new = self.path.with_name(f"{self.path.name}.new")
+        with new.open("w") as file:
+            json.dump({"version": VERSION, **asdict(state)}, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self) -> None:
+        """Let another follower have it."""
+        self._lock.close()
+
+
+def _state(found: dict[str, Any]) -> State:
+    if found.pop("version") != VERSION:
+        raise ValueError
+    places = [
+        Place(
+            **{
+                **place,
+                "head": Mark(**place["head"]),
+                "last": Mark(**place["last"]),
+                "done": tuple(place["done"]),
+            }
+        )
+        for place in found.pop("places")
+    ]
+    partitions = {int(partition): int(offset) for partition, offset in found.pop("partitions").items()}
+    return State(partitions=partitions, places=places, **found)
