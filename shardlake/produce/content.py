@@ -51,7 +51,8 @@ class Content:
     def of(cls, place: Place) -> Content:
         """As it was saved; its file is yet to be found."""
         tail = Tail(None, place.position_bytes, place.lines, place.head, place.last)
-        content = cls(place.identity, Path(place.born), Path(place.path), (place.device, place.inode), tail)
+        key = (place.device, place.inode) if place.inode else None
+        content = cls(place.identity, Path(place.born), Path(place.path), key, tail)
         content.done = place.done
         return content
 

@@ -19,7 +19,7 @@ from shardlake import topics
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.produce.content import Content, Sent
 from shardlake.produce.delivery import Delivery
-from shardlake.produce.discovery import Discovery
+from shardlake.produce.discovery import QUIET_SECONDS, Discovery
 from shardlake.produce.events import Event, Read, Sender
 from shardlake.produce.lines import Line, decoded
 from shardlake.produce.positions import State, StateFile
@@ -100,8 +100,9 @@ class Follower:
         self._ids, self._ends = ids, ends
         # Until the lines in doubt are read again, another process would have to look for them from there, too.
         self._floor = state.partitions if state is not None and ids else {}
-        in_doubt = discovery.contents if self._floor else []
+        in_doubt = list(discovery.live.values()) if self._floor else []
         self._in_doubt = {content: content.tail.number + MAX_UNSAVED + MAX_IN_FLIGHT for content in in_doubt}
+        self._began = time.monotonic()
         self._in_flight = self._in_flight_bytes = self._unsaved = 0
         self._changed = True
         self._is_cut_short = False
@@ -132,7 +133,7 @@ class Follower:
                 return
             elif self._changed is False and grew > moved_on and now - grew >= MOVE_ON_SECONDS:
                 moved_on = now
-                self._move_on()
+                self._move_on(is_clean=False)
 
     def finish(self) -> None:
         """Send what could not be read later, wait for the reports, and save."""
@@ -143,7 +144,7 @@ class Follower:
         if self._in_flight:
             self.save(is_clean=False)
         else:
-            self._move_on()
+            self._move_on(is_clean=True)
         self._file.close()
 
     def save(self, *, is_clean: bool) -> None:
@@ -217,8 +218,11 @@ class Follower:
         return True
 
     def _end_doubt(self) -> None:
+        # A file that is gone may just be being packed.
+        is_patient = time.monotonic() - self._began < QUIET_SECONDS
         for content, number in list(self._in_doubt.items()):
-            if content.tail.number >= number or content.tail.is_at_end():
+            is_gone = content.key is None
+            if content.tail.number >= number or (content.tail.is_at_end() and not (is_gone and is_patient)):
                 del self._in_doubt[content]
         if not self._in_doubt:
             self._ids.clear()
@@ -239,7 +243,7 @@ class Follower:
             msg = f"The broker refuses an event: {'; '.join(account.reasons)}."
             raise ShardlakeError(msg, "Nothing behind it counts as sent: start again when the cause is gone.")
 
-    def _move_on(self) -> None:
+    def _move_on(self, *, is_clean: bool) -> None:
         """Nothing is in flight and all is read: what others wrote to the topic meanwhile need not be looked at."""
         try:
             offsets: dict[int, Any] = topics.offsets(self._to.bootstrap_servers, self._to.topic)
@@ -247,4 +251,4 @@ class Follower:
             self.save(is_clean=False)
             return
         self._ends = {partition: end for partition, (_, end) in offsets.items()}
-        self.save(is_clean=True)
+        self.save(is_clean=is_clean)

@@ -260,6 +260,21 @@ def test_contents_that_begin_alike_have_identities_of_their_own(log: Path) -> No
     assert again.discovery.contents[0].identity == first
 
 
+def test_contents_that_are_gone_are_remembered_over_restarts(log: Path) -> None:
+    agent = Agent(log.with_name("*"))
+    for name, lines in {"a": FIRST, "b": SECOND}.items():
+        log.with_name(name).write_text(text(lines))
+    assert agent.turn() == FIRST + SECOND
+    for name in ("a", "b"):
+        log.with_name(name).unlink()
+    for _ in range(2):
+        agent.restart()
+        assert agent.turn() == []
+    log.with_name("a.gz").write_bytes(gzip.compress(text(FIRST).encode()))
+    log.with_name("b.gz").write_bytes(gzip.compress(text([*SECOND, "more"]).encode()))
+    assert agent.turn() == ["more"]
+
+
 def test_lines_that_are_too_long_cost_no_neighbour(log: Path) -> None:
     agent = Agent(log)
     log.write_text("before\n" + "x" * (3 * MAX_LINE_BYTES) + "\n" + "y" * MAX_LINE_BYTES + "\nafter\n")
