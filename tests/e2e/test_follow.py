@@ -62,11 +62,12 @@ def test_rotations_and_kills_lose_nothing_and_double_nothing(stack: RunningStack
     assert result.kills >= 3
 
 
-def test_a_broker_that_is_gone_is_waited_for(stack: RunningStack, tmp_path: Path) -> None:
-    log = tmp_path / "gone.log"
+def test_a_broker_that_is_gone_is_waited_for_also_over_a_kill(stack: RunningStack, tmp_path: Path) -> None:
+    log, state = tmp_path / "gone.log", tmp_path / "state.json"
     append(log, lines("before", *range(100)))
-    follower = stack.start("produce", "--follow", str(log), "--json")
-    wait_for(lambda: len(messages(stack, "gone")) == 100, 30, "the first lines are in the topic")
+    command = ("produce", "--follow", str(log), "--state", str(state), "--json")
+    follower = stack.start(*command)
+    wait_for(lambda: topics_end(stack) == 100, 30, "the first lines are in the topic")
     broker = stack.stack.servers["kafka"]
     os.kill(broker.pid, signal.SIGKILL)
     append(log, lines("meanwhile", *range(50_000)))
@@ -74,12 +75,21 @@ def test_a_broker_that_is_gone_is_waited_for(stack: RunningStack, tmp_path: Path
     assert any("the broker is gone" in line for line in follower.stdout)
     broker.restart()
     wait_for(lambda: topics_end(stack) == 50_100, 60, "all lines are in the topic")
-    follower.send_signal(signal.SIGTERM)
-    output = follower.communicate(timeout=30)[0]
-    assert follower.returncode == 0, output
-    summary = json.loads(output[output.index("{") :])
-    assert (summary["acknowledged"], summary["lines"]) == (50_100, 50_100)
-    assert messages(stack, "gone") == lines("before", *range(100)) + lines("meanwhile", *range(50_000))
+    wait_for(lambda: json.loads(state.read_text())["places"][0]["lines"] == 50_100, 10, "the place is saved")
+    os.kill(broker.pid, signal.SIGKILL)
+    append(log, lines("then", *range(100)))
+    saved_ns = state.stat().st_mtime_ns
+    assert any("the broker is gone" in line for line in follower.stdout)
+    wait_for(
+        lambda: state.stat().st_mtime_ns != saved_ns, 10, "what was sent and not acknowledged is not saved as sent"
+    )
+    follower.kill()
+    follower.communicate()
+    broker.restart()
+    wait_for(lambda: topics_end(stack) >= 50_100, 30, "the broker is back")
+    assert follow(stack, log)["sent"] == 100
+    expected = lines("before", *range(100)) + lines("meanwhile", *range(50_000)) + lines("then", *range(100))
+    assert messages(stack, "gone") == expected
 
 
 @pytest.mark.parametrize(("signal_number", "exit_code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
