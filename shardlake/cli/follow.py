@@ -41,7 +41,7 @@ def follow(
         discovery.check(path)
     patterns = [str(Path(path).absolute()) for path in paths]
     state_file = StateFile(state or state_folder(pipeline.folder) / "follow" / f"{topic.name}.json")
-    delivery = Delivery(settings.kafka_bootstrap_servers, topic.name, err.print, timeout_seconds=None)
+    delivery = Delivery(settings.kafka_bootstrap_servers, topic.name, tell, timeout_seconds=None)
     topic_id = topics.topic_id(settings.kafka_bootstrap_servers, topic.name)
     saved = state_file.load(topic.name, topic_id)
     registry = Registry(settings.schema_registry_url)
@@ -60,7 +60,7 @@ def follow(
     )  # fmt: skip
     count = Read()
     contents = [Content.of(place) for place in saved.places] if saved else []
-    found = discovery.Discovery(patterns, contents, err.print)
+    found = discovery.Discovery(patterns, contents, tell)
     follower = Follower(found, destination, state_file, saved, ids, ends, count)
     interrupted = False
 
@@ -80,7 +80,7 @@ def follow(
             said = time.monotonic()
             say(delivery.account, count, said - began, f"{len(found.live)} files")
 
-    err.print(f"following {', '.join(paths)}: {len(contents)} contents known from {state_file.path}")
+    tell(f"following {', '.join(paths)}: {len(contents)} contents known from {state_file.path}")
     try:
         follower.run(until_idle, report)
     finally:
@@ -115,4 +115,9 @@ def say(account: Any, count: Any, seconds: float, more: str = "") -> None:
         words.append(f"{count.unparsed:,} that no parser took ({', '.join(count.unparsed_places)})")
     if count is not None and count.refused:
         words.append(f"{count.refused:,} too long for an event ({', '.join(count.refused_places)})")
-    err.print(", ".join([*words, *filter(None, [more])]))
+    tell(", ".join([*words, *filter(None, [more])]))
+
+
+def tell(line: str) -> None:
+    """A line for the user, as it is: names of files may look like markup."""
+    err.print(line, markup=False)

@@ -78,9 +78,10 @@ def produce(
     else:
         for name, value in summary.items():
             if value not in (None, {}, ()):
-                out.print(
-                    f"{name.replace('_', ' '):<14} {value:,}" if isinstance(value, int) else f"{name:<14} {value}"
+                shown = (
+                    f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, tuple) else value
                 )
+                out.print(f"{name.replace('_', ' '):<17} {shown}", markup=False)
     _conclude(summary, is_stopped=follow and until_idle is None)
 
 
