@@ -126,6 +126,32 @@ def test_a_truncated_file_that_has_grown_beyond_its_old_size_is_noticed(log: Pat
     assert agent.turn() + agent.turn() == ["header", *SECOND]
 
 
+def test_a_file_that_is_written_anew_to_its_old_size_is_noticed(log: Path) -> None:
+    agent = Agent(log)
+    log.write_text(text(FIRST))
+    agent.turn()
+    again = [line.upper() for line in FIRST]
+    log.write_text(text(again))
+    os.utime(log, (0, 0))
+    assert agent.turn() + agent.turn() == again
+
+
+@pytest.mark.parametrize("rotate", ["rename", "truncate", "delete"])
+def test_a_new_log_that_begins_as_the_old_one_did_is_read(log: Path, rotate: str) -> None:
+    agent = Agent(log.with_name("app.log*"))
+    banner = [f"banner {n:02} {60 * '='}" for n in range(20)]
+    log.write_text(text(banner + FIRST))
+    assert agent.turn() == banner + FIRST
+    if rotate == "rename":
+        log.rename(log.with_name("app.log.1"))
+    elif rotate == "delete":
+        log.unlink()
+        agent.restart()
+        agent.turn()
+    log.write_text(text(banner))
+    assert agent.turn() + agent.turn() == banner
+
+
 def test_a_copy_of_a_file_that_is_there_is_not_read_and_one_that_differs_is(log: Path) -> None:
     agent = Agent(log.with_name("*"))
     log.write_text(text(FIRST[:30]))
@@ -215,6 +241,15 @@ def test_a_deleted_file_is_read_to_its_end_and_forgotten_when_it_is_quiet(
     assert not agent.discovery.live
     log.write_text(text(SECOND))
     assert agent.turn() == SECOND
+
+
+def test_at_the_end_a_deleted_file_s_last_line_is_sent_without_an_end(log: Path) -> None:
+    agent = Agent(log)
+    log.write_text("one\nno end")
+    assert agent.turn() == ["one"]
+    log.unlink()
+    assert agent.turn() == []
+    assert agent.turn(is_final=True) == ["no end"]
 
 
 def test_a_rotated_file_s_last_line_is_sent_without_an_end_when_it_is_quiet(
