@@ -20,10 +20,13 @@ TYPES = {
     "timestamp-micros": "TIMESTAMP_LTZ(6)",
     "date": "DATE",
 }
+DROP = "drop"
 MASKS = {
     # The keyed hash is a function of ours: in SQL's own the key would stand in the plan, for all to read.
     "hash": "MASK({column})",
     "truncate_query": "TRUNCATE_QUERY({column})",
+    "truncate_network": "TRUNCATE_NETWORK({column})",
+    DROP: "CAST(NULL AS {type})",
 }
 
 PROVENANCE = ("topic STRING", "`partition` INT", "`offset` BIGINT", "arrival_time TIMESTAMP_LTZ(3)")
@@ -42,12 +45,12 @@ class Column:
     @property
     def masked(self) -> str:
         """The expression that the lake gets."""
+        if self.mask is not None:
+            return f"{MASKS[self.mask].format(column=f'`{self.name}`', type=self.type)} AS `{self.name}`"
         if self.type.startswith("TIMESTAMP"):
             # As a plain time, not as the stream's time attribute: Flink wants that one in every row, and fails on null.
             return f"CAST(`{self.name}` AS {self.type}) AS `{self.name}`"
-        if self.mask is None:
-            return f"`{self.name}`"
-        return f"{MASKS[self.mask].format(column=f'`{self.name}`')} AS `{self.name}`"
+        return f"`{self.name}`"
 
 
 def columns(schema: dict[str, Any]) -> list[Column]:
@@ -66,7 +69,10 @@ def _column(record: str, field: dict[str, Any]) -> Column:
         msg = f"The field {field['name']} of {record} has the type {field['type']}, which no lake column can hold."
         raise BadInput(msg, f"Use one of {', '.join(TYPES)}, or a union of null and one of them.")
     mask = field.get("pii")
-    if mask is not None and (mask not in MASKS or TYPES[name] != "STRING"):
+    if mask is not None and (mask not in MASKS or (TYPES[name] != "STRING" and mask != DROP)):
         msg = f"The field {field['name']} of {record} has pii = {mask!r}."
-        raise BadInput(msg, f"A string's pii is one of: {', '.join(MASKS)}.")
+        raise BadInput(msg, f"A string's pii is one of: {', '.join(MASKS)}. Of another type it can only be {DROP}.")
+    if mask == DROP and not nullable:
+        msg = f"The field {field['name']} of {record} has pii = {DROP!r}, but is not nullable."
+        raise BadInput(msg, "Make its type a union of null and what it is now, or hash it.")
     return Column(field["name"], TYPES[name], nullable, mask)

@@ -43,6 +43,7 @@ def table_definitions(
     yield "CREATE TEMPORARY SYSTEM FUNCTION MASK AS 'io.shardlake.flink.Mask'"
     yield "CREATE TEMPORARY SYSTEM FUNCTION LATE AS 'io.shardlake.flink.Late'"
     yield "CREATE TEMPORARY SYSTEM FUNCTION TRUNCATE_QUERY AS 'io.shardlake.flink.TruncateQuery'"
+    yield "CREATE TEMPORARY SYSTEM FUNCTION TRUNCATE_NETWORK AS 'io.shardlake.flink.TruncateNetwork'"
     for database in ("decoded", "topics", "lake"):
         yield f"CREATE DATABASE {database}"
     for topic in pipeline.sources:

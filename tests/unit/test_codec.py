@@ -110,5 +110,5 @@ def test_the_header_is_a_zero_byte_and_the_id_big_endian() -> None:
 
 def test_the_schema_files_are_plain_avro_with_their_pii_marked() -> None:
     marked = {field["name"] for field in SCHEMA["fields"] if "pii" in field}
-    assert marked == {"message", "path", "client_address", "referrer", "raw"}
+    assert marked == {"message", "path", "client_address", "user_agent", "referrer", "raw"}
     json.dumps(SCHEMA)

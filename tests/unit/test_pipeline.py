@@ -82,7 +82,7 @@ def test_columns_follow_the_schema_with_pii_masked() -> None:
     types = [found[name].type for name in ("event_time", "level", "status")]
     assert types == ["TIMESTAMP_LTZ(3)", "STRING", "INT"]
     assert found["client_address"].masked == "MASK(`client_address`) AS `client_address`"
-    assert found["user_agent"].masked == "`user_agent`"
+    assert found["host"].masked == "`host`"
     assert not found["service"].nullable
     assert found["host"].nullable
 
@@ -94,6 +94,8 @@ def test_columns_follow_the_schema_with_pii_masked() -> None:
         ({"name": "either", "type": ["int", "string"]}, "either"),
         ({"name": "secret", "type": "string", "pii": "hide"}, "pii = 'hide'"),
         ({"name": "age", "type": "int", "pii": "hash"}, "pii = 'hash'"),
+        ({"name": "age", "type": ["null", "int"], "pii": "truncate_network"}, "pii = 'truncate_network'"),
+        ({"name": "token", "type": "string", "pii": "drop"}, "token of AppLog has pii = 'drop', but is not nullable"),
     ],
 )
 def test_a_field_that_no_lake_column_can_hold_is_refused(field: dict[str, object], words: str) -> None:
@@ -101,6 +103,16 @@ def test_a_field_that_no_lake_column_can_hold_is_refused(field: dict[str, object
     schema["fields"].append(field)
     with pytest.raises(BadInput, match=words):
         columns(schema)
+
+
+def test_a_dropped_field_of_any_type_is_null_in_the_lake() -> None:
+    schema = json.loads((ROOT / "schemas" / "app_log.avsc").read_text())
+    schema["fields"] += [
+        {"name": "seen", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}], "pii": "drop"},
+        {"name": "latitude", "type": ["null", "double"], "pii": "drop"},
+    ]
+    found = [column.masked for column in columns(schema)[-2:]]
+    assert found == ["CAST(NULL AS TIMESTAMP_LTZ(3)) AS `seen`", "CAST(NULL AS DOUBLE) AS `latitude`"]
 
 
 def test_settings_name_the_variable_that_is_wrong_and_hide_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
