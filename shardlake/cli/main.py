@@ -12,7 +12,7 @@ import click
 import typer
 from rich.markup import escape
 
-from shardlake.cli import consume, demo, doctor, jobs, lag, lake, produce, query, setup, stack
+from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, setup, stack
 from shardlake.cli.output import err
 from shardlake.errors import ShardlakeError
 from shardlake.settings import state_folder
@@ -60,6 +60,7 @@ app.command()(consume.consume)
 app.command()(lag.lag)
 app.add_typer(lake.app, name="lake")
 app.command()(query.query)
+app.add_typer(pii.app, name="pii")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan
     )
 
 
-def taskmanager(folder: Path, ports: Ports, *, pii_key: str, train: bool = False) -> ServerPlan:
-    """The task manager. It alone knows the key that masks PII, from its environment."""
+def taskmanager(folder: Path, ports: Ports, *, pii: Mapping[str, str], train: bool = False) -> ServerPlan:
+    """The task manager. It alone is told the key that masks PII, by the variables `pii`."""
     configuration = _configuration(folder, ports)
     limits = [
         f"-D{AVRO}.{what}={MAX_VALUE_BYTES}"
@@ -53,7 +54,7 @@ def taskmanager(folder: Path, ports: Ports, *, pii_key: str, train: bool = False
         command=[*java("taskmanager", heap_mb=heap_mb, options=options, train=train), *_main(main, configuration)],
         address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
-        environment={**_environment(configuration), "SHARDLAKE_PII_KEY": pii_key},
+        environment={**_environment(configuration), **pii},
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
+from shardlake.stack.pii import without_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.plan.environment},
+                env={**without_key(os.environ), **self.plan.environment},
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops them in order
                 preexec_fn=die_with_parent(),
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -25,6 +24,7 @@ from shardlake.install import layout
 from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.kafka import kafka
+from shardlake.stack.pii import KEY_FILE, taskmanager_environment
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
 from shardlake.stack.server import Server, ServerPlan
@@ -56,6 +56,7 @@ class Stack:
         self.data = data.resolve() if data else Path(tempfile.mkdtemp(prefix="shardlake-"))
         self.servers: dict[str, Server] = {}
         self._train = train
+        self._pii: dict[str, str] = {}
 
     def __enter__(self) -> Stack:
         """Start, and wait until everything answers."""
@@ -84,8 +85,8 @@ class Stack:
     ) -> float:
         """Start all servers side by side; seconds until all were ready. `on_spawned` is called while they start.
 
-        Raises Unavailable, with nothing left running, where a port is taken, memory or disk are short, or a server
-        does not come up.
+        Raises, with nothing left running, Unavailable where a port is taken, memory or disk are short, or a server
+        does not come up, and BadInput where the key for PII is wrong.
         """
         began = time.monotonic()
         try:
@@ -141,6 +142,7 @@ class Stack:
         if disk_gb < NEEDED_DISK_GB:
             msg = f"{self.data} has only {disk_gb:.1f} GB of free disk; the stack needs {NEEDED_DISK_GB} GB."
             raise Unavailable(msg, "Free some space, or choose another folder with `--data DIR`.")
+        self._pii = taskmanager_environment(self.data)
 
     def _spawn(self) -> None:
         logs = self.state / "logs"
@@ -156,7 +158,7 @@ class Stack:
 
     def _plans(self) -> Iterator[ServerPlan]:
         yield jobmanager(self.data / "flink", self.ports, train=self._train)
-        yield taskmanager(self.data / "flink", self.ports, pii_key=self._pii_key(), train=self._train)
+        yield taskmanager(self.data / "flink", self.ports, pii=self._pii, train=self._train)
         yield registry(self.data / "registry", self.ports, train=self._train)
         yield kafka(self.data / "kafka", self.ports, train=self._train)
 
@@ -174,17 +176,6 @@ class Stack:
                 raise Unavailable(msg, f"The whole log is {server.log}.")
             time.sleep(0.05)
 
-    def _pii_key(self) -> str:
-        """SHARDLAKE_PII_KEY, or a key of this data folder, made once: masked values can be joined across runs."""
-        given = os.environ.get("SHARDLAKE_PII_KEY")
-        if given:
-            return given
-        path = self.data / "pii.key"
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(32))
-        return path.read_text()
-
     def _write_state(self, *, ready: bool, seconds: float | None = None, provisioned: bool = False) -> None:
         content: dict[str, Any] = {
             "launcher_pid": os.getpid(),
@@ -196,6 +187,7 @@ class Stack:
             "kept": self.kept,
             "ports": asdict(self.ports),
             "settings": self.settings,
+            "pii_key_file": self._pii.get(KEY_FILE),
             "servers": {
                 name: {"pid": server.pid, "address": server.plan.address, "log": str(server.log)}
                 for name, server in self.servers.items()

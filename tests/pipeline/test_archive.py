@@ -29,8 +29,12 @@ EVENT = {
 }  # fmt: skip
 
 
+KEY_ID = "aae24849"
+"""printf %s "$KEY" | sha256sum | cut -c1-8"""
+
+
 def keyed_hash(value: str) -> str:
-    return hmac.new(KEY.encode(), value.encode(), hashlib.sha256).hexdigest()[:32]
+    return f"{KEY_ID}:{hmac.new(KEY.encode(), value.encode(), hashlib.sha256).hexdigest()[:32]}"
 
 
 def network(address: str, bits: int) -> str:

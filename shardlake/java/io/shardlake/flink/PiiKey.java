@@ -1,0 +1,42 @@
+package io.shardlake.flink;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.util.HexFormat;
+
+/**
+ * The key that masks PII: SHARDLAKE_PII_KEY, or what stands in the file that SHARDLAKE_PII_KEY_FILE names.
+ *
+ * <p>Of the task manager's environment, because a key in SQL would stand in plans and on the web page. The file is read whenever
+ * the job starts, so that a key is rotated without starting Flink anew.
+ */
+final class PiiKey {
+    private static final int ID_BYTES = 4;
+
+    private PiiKey() {}
+
+    static byte[] read() {
+        String key = System.getenv("SHARDLAKE_PII_KEY");
+        String file = System.getenv("SHARDLAKE_PII_KEY_FILE");
+        if ((key == null || key.isEmpty()) && file != null) {
+            try {
+                key = Files.readString(Path.of(file)).strip();
+            } catch (IOException error) { // its message is the file's name at most
+                throw new IllegalStateException("The PII key cannot be read from " + file + ": without it PII cannot be masked.");
+            }
+        }
+        if (key == null || key.isEmpty()) {
+            throw new IllegalStateException("There is no PII key: without it PII cannot be masked.");
+        }
+        return key.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** Tells keys apart and does not tell them: the first 32 bits of SHA-256 over the key, in hex. */
+    static String id(byte[] key) throws GeneralSecurityException {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(key), 0, ID_BYTES);
+    }
+}
