@@ -20,8 +20,10 @@ POLL_SECONDS = 0.1
 """The client waits for as long to fill a batch, also where there is no more to come."""
 
 
-def offsets(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
+def offsets(bootstrap_servers: str, topic: str, since_ms: int | None = None) -> dict[int, tuple[int, int]]:
     """By partition: the first offset still there, and one past the last that a read-committed reader may see.
+
+    With `since_ms`, the first is that of the first record that arrived then or later; the end where there is none.
 
     Raises Unavailable where no broker answers or the topic is not there.
     """
@@ -31,12 +33,14 @@ def offsets(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
         if found.error is not None:
             raise KafkaException(found.error)
         partitions = [TopicPartition(topic, partition) for partition in found.partitions]
-        first = _list(admin, partitions, OffsetSpec.earliest())
+        first = _list(
+            admin, partitions, OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)
+        )
         end = _list(admin, partitions, OffsetSpec.latest())
     except KafkaException as error:
         msg = f"Kafka at {bootstrap_servers} does not tell the offsets of {topic}: {error.args[0].str()}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
-    return {partition: (first[partition], end[partition]) for partition in sorted(end)}
+    return {number: (first[number] if first[number] >= 0 else end[number], end[number]) for number in sorted(end)}
 
 
 def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:

@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import psutil
 import typer
+from rich.markup import escape
 
 from shardlake.cli.output import err, out, print_json
 from shardlake.cli.setup import installed
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
+
+if TYPE_CHECKING:
+    from shardlake.stack.stack import Stack
 
 PortBase = Annotated[
     int, typer.Option(envvar="SHARDLAKE_PORT_BASE", help="Servers listen on this + 2 to + 9, on 127.0.0.1.")
@@ -93,14 +97,15 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None)
         stack.stop()
 
 
-def _watch(stack: Any) -> None:
-    reported: set[str] = set()
+def _watch(stack: Stack) -> None:
+    from shardlake.stack.ended import why_ended
+
     while True:
-        for name, code in stack.dead().items():
-            if name not in reported:
-                reported.add(name)
-                log = stack.servers[name].log
-                err.print(f"[bold red]{name} has ended[/] (exit code {code}); its log: {log}")
+        for name in stack.note_ended():
+            server = stack.servers[name]
+            cause, fix = why_ended(server.exit_code(), server.log)
+            err.print(f"[bold red]{name} is down[/]: {escape(cause)}")
+            err.print(f"  {fix} Its log: {server.log}")
         time.sleep(0.5)
 
 
@@ -138,13 +143,21 @@ def status(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fals
     """What runs, where, and how much memory it takes. Exit code 3 where something is down."""
     from rich.table import Table
 
+    from shardlake.stack.ended import server_state
     from shardlake.stack.stack import find
 
     found = find(state_folder())
     if found is None:
         msg = "No stack is running here."
         raise Unavailable(msg, "Start one with `shardlake up`.")
-    rows = [{"server": name, **server, **_process(server["pid"])} for name, server in found["servers"].items()]
+    states = {name: server_state(name, server) for name, server in found["servers"].items()}
+    rows = [
+        {
+            "server": name, "state": states[name].state, "cause": states[name].cause, "fix": states[name].fix,
+            **server, **_use(server["pid"]),
+        }
+        for name, server in found["servers"].items()
+    ]  # fmt: skip
     if json:
         print_json({"ready": found["ready"], "data": found["data"], "kept": found["kept"], "servers": rows})
     else:
@@ -156,22 +169,23 @@ def status(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fals
                 f"{row['memory_bytes'] / 1e6:,.0f}", f"{row['cpu_seconds']:.1f}",
             )  # fmt: skip
         out.print(table)
+        for row in rows:
+            if row["cause"]:
+                out.print(f"[bold red]{row['server']} is {row['state']}[/]: {escape(row['cause'])}")
+                out.print(f"  {row['fix']} Its log: {row['log']}")
     if any(row["state"] != "running" for row in rows):
         raise typer.Exit(3)
 
 
-def _process(pid: int) -> dict[str, Any]:
+def _use(pid: int) -> dict[str, Any]:
+    """What a process takes; nothing where it has ended."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
-            if process.status() == psutil.STATUS_ZOMBIE:
-                raise psutil.NoSuchProcess(pid)
             times = process.cpu_times()
-            return {
-                "state": "running", "memory_bytes": process.memory_info().rss, "cpu_seconds": times.user + times.system,
-            }  # fmt: skip
-    except psutil.NoSuchProcess:
-        return {"state": "down", "memory_bytes": 0, "cpu_seconds": 0.0}
+            return {"memory_bytes": process.memory_info().rss, "cpu_seconds": times.user + times.system}
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return {"memory_bytes": 0, "cpu_seconds": 0.0}
 
 
 def logs(

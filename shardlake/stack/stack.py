@@ -57,6 +57,7 @@ class Stack:
         self.servers: dict[str, Server] = {}
         self._train = train
         self._pii: dict[str, str] = {}
+        self._ended: set[str] = set()
 
     def __enter__(self) -> Stack:
         """Start, and wait until everything answers."""
@@ -122,10 +123,20 @@ class Stack:
         if not self.kept:
             shutil.rmtree(self.data, ignore_errors=True)
 
-    def dead(self) -> dict[str, int]:
-        """The servers that have ended by themselves, with their exit codes."""
-        codes = {name: server.exit_code() for name, server in self.servers.items()}
-        return {name: code for name, code in codes.items() if code is not None}
+    def note_ended(self) -> list[str]:
+        """The servers that have ended by themselves since the last call, once other commands can see it too."""
+        ended = [name for name, server in self.servers.items() if server.exit_code() is not None]
+        new = [name for name in ended if name not in self._ended]
+        if new:
+            self._ended.update(new)
+            self._publish(running_stack(self.state) | {"servers": self._entries()})
+        return new
+
+    def restart(self, name: str) -> None:
+        """Start a server again, with the same files, after its end or by ending it."""
+        self.servers[name].restart()
+        self._ended.discard(name)
+        self._publish(running_stack(self.state) | {"servers": self._entries()})
 
     def _check(self) -> None:
         other = find(self.state)
@@ -188,11 +199,22 @@ class Stack:
             "ports": asdict(self.ports),
             "settings": self.settings,
             "pii_key_file": self._pii.get(KEY_FILE),
-            "servers": {
-                name: {"pid": server.pid, "address": server.plan.address, "log": str(server.log)}
-                for name, server in self.servers.items()
-            },
+            "servers": self._entries(),
         }
+        self._publish(content)
+
+    def _entries(self) -> dict[str, Any]:
+        return {
+            name: {
+                "pid": server.pid,
+                "address": server.plan.address,
+                "log": str(server.log),
+                "exit_code": server.exit_code(),
+            }
+            for name, server in self.servers.items()
+        }
+
+    def _publish(self, content: dict[str, Any]) -> None:
         path = self.state / STACK_FILE
         path.with_suffix(".new").write_text(json.dumps(content, indent=2))
         path.with_suffix(".new").replace(path)

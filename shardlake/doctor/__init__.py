@@ -1,0 +1,1 @@
+"""What is amiss with the machine, the servers and the jobs, and what to do about it."""

@@ -1,0 +1,62 @@
+"""Everything that is looked at, from the machine up: what stands on something that is amiss is not looked at."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from shardlake.doctor import data, jobs, machine, servers
+from shardlake.doctor.finding import Check, Finding, examine
+from shardlake.errors import BadInput
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings, state_folder
+from shardlake.stack.stack import find
+
+PROBES = {
+    "broker": ("KAFKA_BOOTSTRAP_SERVERS", servers.broker, {"kafka"}),
+    "registry": ("SCHEMA_REGISTRY_URL", servers.registry, {"registry"}),
+    "flink": ("FLINK_REST_URL", servers.flink, {"jobmanager"}),
+}
+"""What clients ask: the variable that names one elsewhere, how it is asked, the local process behind it."""
+
+
+def diagnose(pipeline_folder: Path, port_base: int) -> list[Finding]:
+    """All findings, those of the machine first. Takes some seconds at most, whatever hangs."""
+    stack = find(state_folder())
+    settings = Settings.read()
+    found = examine([Check("machine", partial(machine.machine, stack, port_base))])
+    down: list[Finding] = []
+    if stack:
+        found += examine([Check("space", partial(machine.space, stack, settings))])
+        down = list(servers.processes(stack))
+    lacking = {finding.check for finding in down}
+    probes = [
+        Check(name, partial(ask, settings))
+        for name, (variable, ask, behind) in PROBES.items()
+        if (stack or variable in os.environ) and not behind & lacking
+    ]
+    answers = examine(probes)
+    # A name stands for all of a check's findings: one broker of several that is not reached is enough.
+    ready = {probe.name for probe in probes} - {finding.check for finding in answers if not finding.ok}
+    return [*found, *down, *answers, *_beyond(pipeline_folder, settings, ready)]
+
+
+def _beyond(pipeline_folder: Path, settings: Settings, ready: set[str]) -> list[Finding]:
+    if not ready:
+        return []
+    checks = []
+    if "flink" in ready and settings.jobs_folder:
+        checks.append(Check("jobs", partial(jobs.jobs, settings)))
+    try:
+        pipeline = Pipeline.load(pipeline_folder)
+    except BadInput as error:
+        return [Finding("pipeline", False, error.message, error.hint), *examine(checks)]
+    if "broker" in ready:
+        checks.append(Check("topics", partial(data.topics, pipeline, settings)))
+        checks += [
+            Check(f"dead letters of {t.name}", partial(data.dead_letters, t, settings)) for t in pipeline.sources
+        ]
+    if "registry" in ready:
+        checks.append(Check("schemas", partial(data.schemas, pipeline, settings)))
+    return examine(checks)

@@ -1,0 +1,107 @@
+"""The jobs: do they run, do their checkpoints complete, and where would they take up?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from shardlake.doctor.finding import Finding
+from shardlake.doctor.servers import ANSWER_SECONDS
+from shardlake.flink.application import NAME
+from shardlake.flink.cluster import ENDED
+from shardlake.flink.resume import LastEnd, newest_state
+from shardlake.settings import Settings
+
+LATE_INTERVALS = 5
+LATE_SECONDS = 10
+"""Also where the interval is short: the first checkpoint after a start takes a moment."""
+
+LOG = "It goes on by itself once the cause is gone; `shardlake logs taskmanager` tells more."
+
+
+def jobs(settings: Settings) -> Iterator[Finding]:
+    """The application of the pipeline's jobs; where none runs, whether it was ended on purpose."""
+    known = [job for job in _ask(settings, "/jobs/overview")["jobs"] if job["name"].startswith(NAME)]
+    running = [job for job in known if job["state"] not in ENDED]
+    if running:
+        newest = max(running, key=lambda job: job["start-time"])
+        yield _restarting(settings, newest)
+        yield _checkpoints(settings, newest)
+        return
+    folder = Path(settings.jobs_folder)
+    last, newest_kept = LastEnd.read(folder), newest_state(folder)
+    if last and not _path(last.savepoint).exists() and not _is_newer(newest_kept, folder / "last.json"):
+        words = f"the savepoint with which the jobs were {last.how} is gone: {last.savepoint}"
+        fix = "Put it back from a copy. From an older state what the lake holds already would be written again."
+        yield Finding("savepoint", False, words, fix)
+    if newest_kept is None and not known:
+        yield Finding("jobs", True, "none has been started; `shardlake jobs run` does")
+    elif last and newest_kept and _path(last.savepoint).name == newest_kept.name:
+        yield Finding("jobs", True, f"{last.how} on purpose; `shardlake jobs run` goes on")
+    else:
+        cause = _innermost(settings, known[0]["jid"]) if known else "Flink, or the whole stack, was started anew"
+        words = f"not running, and nobody has stopped them: {cause or 'Flink names no cause'}"
+        yield Finding("jobs", False, words, "`shardlake jobs run` takes up at the newest checkpoint.")
+
+
+def _restarting(settings: Settings, job: dict[str, Any]) -> Finding:
+    """A job that has failed and completed no checkpoint since is in a loop, also while its tasks happen to run."""
+    failed_ms = max((entry["timestamp"] for entry in _failures(settings, job["jid"])), default=0)
+    completed = _completed_ms(_ask(settings, f"/jobs/{job['jid']}/checkpoints"))
+    if failed_ms and failed_ms > completed:
+        words = f"{job['state'].lower()} after a failure: {_innermost(settings, job['jid'])}"
+        return Finding("jobs", False, words, LOG)
+    return Finding("jobs", True, f"running: {job['name'].removeprefix(NAME)}")
+
+
+def _checkpoints(settings: Settings, job: dict[str, Any]) -> Finding:
+    interval = _ask(settings, f"/jobs/{job['jid']}/checkpoints/config")["interval"] / 1000
+    history = _ask(settings, f"/jobs/{job['jid']}/checkpoints")
+    age = time.time() - max(_completed_ms(history), job["start-time"]) / 1000
+    if age <= max(LATE_INTERVALS * interval, LATE_SECONDS):
+        return Finding("checkpoints", True, f"every {interval:g} s, the last {age:.0f} s ago")
+    failed = (history.get("latest") or {}).get("failed") or {}
+    cause = failed.get("failure_message") or "none has failed either: the tasks are not running, or held up"
+    words = f"none has completed for {age:.0f} s, they are due every {interval:g} s: {_last_cause(cause)}"
+    return Finding("checkpoints", False, words, f"Until one does, nothing new is seen in the lake. {LOG}")
+
+
+def _failures(settings: Settings, job_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _ask(settings, f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+    return found
+
+
+def _innermost(settings: Settings, job_id: str) -> str:
+    """Of the newest failure, the cause that has no further cause."""
+    failures = _failures(settings, job_id)
+    return _last_cause(max(failures, key=lambda entry: entry["timestamp"])["stacktrace"]) if failures else ""
+
+
+def _last_cause(stacktrace: str) -> str:
+    lines = [line.strip() for line in stacktrace.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    return (causes or lines)[-1 if causes else 0].removeprefix("Caused by: ")[:500]
+
+
+def _completed_ms(history: dict[str, Any]) -> int:
+    """When a checkpoint has completed last; 0 where none has."""
+    completed = (history.get("latest") or {}).get("completed") or {}
+    return int(completed.get("latest_ack_timestamp", 0))
+
+
+def _path(url: str) -> Path:
+    return Path(url.removeprefix("file:"))
+
+
+def _is_newer(state: Path | None, than: Path) -> bool:
+    return state is not None and (state / "_metadata").stat().st_mtime > than.stat().st_mtime
+
+
+def _ask(settings: Settings, path: str) -> Any:
+    answer = requests.get(settings.flink_rest_url + path, timeout=ANSWER_SECONDS)
+    answer.raise_for_status()
+    return answer.json()

@@ -1,0 +1,186 @@
+"""`shardlake doctor` names the cause of each fault, caused for real, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from shardlake.stack import pii
+from shardlake.testing.stack import RunningStack, running_stack
+from tests.e2e.test_jobs import dead_letters, has_rows
+from tests.support import Topic, copy_pipeline, event, wait_for
+
+pytestmark = pytest.mark.e2e
+
+Findings = dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack with a pipeline's folder and a key of its own, for this file to spoil and mend."""
+    folder = tmp_path_factory.mktemp("doctor")
+    key = folder / "key"
+    key.write_text("a key for this file alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(pii.KEY_FILE, str(key))
+        with running_stack(copy_pipeline(folder / "pipeline", partitions=4), folder / "state") as running:
+            yield running
+
+
+def amiss(stack: RunningStack, **environment: str) -> Findings:
+    """What the doctor finds amiss, by check: what was found, with the fix. Disks are the machine's."""
+    done = subprocess.run(
+        stack.command("doctor", "--json"),
+        capture_output=True, text=True, env={**stack.environment, **environment}, timeout=60, check=False,
+    )  # fmt: skip
+    findings: list[dict[str, Any]] = json.loads(done.stdout)
+    assert done.returncode == (0 if all(one["ok"] for one in findings) else 3)
+    found: Findings = {}
+    for one in findings:
+        if not one["ok"] and not one["check"].startswith(("disk", "downloads")):
+            assert one["fix"], one
+            found.setdefault(one["check"], []).append(f"{one['found']} → {one['fix']}")
+    return found
+
+
+def test_a_stack_that_is_well_is_told_to_be(stack: RunningStack) -> None:
+    assert amiss(stack) == {}
+
+
+def test_what_differs_from_the_folder_is_named(stack: RunningStack) -> None:
+    folder = stack.pipeline.folder / "schemas"
+    registry = stack.settings.schema_registry_url
+    kept = {path: path.read_text() for path in folder.iterdir()}
+    topics = folder / "topics.toml"
+    topics.write_text(
+        kept[topics].replace("partitions = 4", "partitions = 5")
+        + '\n[missing]\nschema = "service_health"\npartitions = 1\nretention_hours = 1\n'
+    )
+    schema = folder / "app_log.avsc"
+    schema.write_text(kept[schema].replace('{"name": "host",', '{"name": "node",'))
+    requests.put(f"{registry}/config", json={"compatibility": "NONE"}, timeout=10).raise_for_status()
+    found = amiss(stack)
+    requests.put(f"{registry}/config", json={"compatibility": "BACKWARD"}, timeout=10).raise_for_status()
+    for path, text in kept.items():
+        path.write_text(text)
+    assert sorted(found) == ["registry mode", "schemas", "topics"]
+    assert "compatibility is NONE" in found["registry mode"][0]
+    assert "topic app-logs has 4 partitions, schemas/topics.toml asks for 5" in found["topics"][0]
+    assert "there is no topic missing" in found["topics"][1]
+    assert "version 1 of app-logs-value differs from schemas/app_log.avsc in host, node" in found["schemas"][0]
+    assert "no schema of missing-value is registered" in found["schemas"][1]
+    assert amiss(stack) == {}
+
+
+def test_a_pipeline_that_cannot_be_read_is_named_and_the_servers_are_looked_at_all_the_same(
+    stack: RunningStack,
+) -> None:
+    topics = stack.pipeline.folder / "schemas" / "topics.toml"
+    kept = topics.read_text()
+    topics.write_text("[app-logs")
+    found = amiss(stack)
+    topics.write_text(kept)
+    assert list(found) == ["pipeline"]
+    assert "topics.toml cannot be read" in found["pipeline"][0]
+
+
+def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_the_cause(stack: RunningStack) -> None:
+    topic, key = Topic(stack), Path(os.environ[pii.KEY_FILE])
+    stack.shardlake("jobs", "run")
+    topic.send_events([event(number) for number in range(100)])
+    wait_for(has_rows(stack, 100), 60, "rows")
+    assert amiss(stack) == {}
+
+    # Many dead letters at once.
+    topic.send([b"\x00\x00\x00\x00\x07no event"] * 30, [b"one"] * 30)
+    wait_for(lambda: dead_letters(stack) == 30, 30, "the dead letters")
+    found = amiss(stack)
+    assert list(found) == ["dead letters of app-logs"]
+    assert "30 of 130 records of the last 5 minutes, most of them" in found["dead letters of app-logs"][0]
+
+    # A job that cannot start again, and so completes no checkpoint.
+    key.rename(key.with_name("elsewhere"))
+    stack.stack.restart("taskmanager")
+    found = wait_for(
+        lambda: "checkpoints" in (now := amiss(stack)) and "PII" in now["jobs"][0] and now, 90, "the job's failure"
+    )
+    assert f"The PII key cannot be read from {key}" in found["jobs"][0]
+    assert "none has completed for" in found["checkpoints"][0]
+    key.with_name("elsewhere").rename(key)
+    wait_for(lambda: list(amiss(stack)) == ["dead letters of app-logs"], 60, "jobs that are well again")
+
+    # A savepoint that is gone.
+    stack.shardlake("jobs", "stop")
+    assert list(amiss(stack)) == ["dead letters of app-logs"]
+    last = Path(json.loads((Path(stack.settings.jobs_folder) / "last.json").read_text())["savepoint"][5:])
+    shutil.move(last, last.with_name("moved"))
+    (last.with_name("moved") / "_metadata").rename(last.with_name("moved") / "hidden")
+    found = amiss(stack)
+    assert f"the savepoint with which the jobs were stopped is gone: file:{last}" in found["savepoint"][0]
+    (last.with_name("moved") / "hidden").rename(last.with_name("moved") / "_metadata")
+    shutil.move(last.with_name("moved"), last)
+
+    # Jobs that are gone though nobody has stopped them.
+    stack.shardlake("jobs", "run")
+    wait_for(lambda: list(amiss(stack)) == ["dead letters of app-logs"], 60, "jobs that run again")
+    stack.stack.restart("jobmanager")
+    wait_for(lambda: "flink" not in amiss(stack), 60, "a new job manager")
+    assert "not running, and nobody has stopped them" in amiss(stack)["jobs"][0]
+
+
+def test_servers_that_are_stopped_or_killed_are_named_and_nothing_hangs(stack: RunningStack) -> None:
+    servers = stack.stack.servers
+    for server in servers.values():
+        os.kill(server.pid, signal.SIGSTOP)
+    found = amiss(stack)
+    for server in servers.values():
+        os.kill(server.pid, signal.SIGCONT)
+    assert sorted(found) == sorted(servers)
+    for name, server in servers.items():
+        assert f"stopped: a signal has stopped its process → Let it go on: `kill -CONT {server.pid}`" in found[name][0]
+
+    servers["registry"].kill()
+    stack.stack.note_ended()
+    found = amiss(stack)
+    assert "registry" in found
+    assert "registry mode" not in found
+    assert "down: it was ended by SIGKILL" in found["registry"][0]
+    assert str(servers["registry"].log) in found["registry"][0]
+    stack.stack.restart("registry")
+
+
+def test_an_address_where_nobody_answers_and_one_that_a_broker_does_not_advertise(stack: RunningStack) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        found = amiss(
+            stack,
+            KAFKA_BOOTSTRAP_SERVERS=address,
+            SCHEMA_REGISTRY_URL=f"http://{address}",
+            FLINK_REST_URL=f"http://{address}",
+        )
+    assert sorted(found) == ["broker", "flink", "registry"]
+    assert all(f"nobody answers at {address}" in words[0].replace("http://", "") for words in found.values())
+
+    properties = stack.stack.data / "kafka" / "server.properties"
+    here = stack.settings.kafka_bootstrap_servers
+    properties.write_text(
+        properties.read_text().replace(
+            f"advertised.listeners=PLAINTEXT://{here}", "advertised.listeners=PLAINTEXT://127.0.0.1:1"
+        )
+    )
+    stack.stack.restart("kafka")
+    found = wait_for(lambda: "which does not answer" in str(now := amiss(stack)) and now, 60, "a restarted broker")
+    assert f"broker 1 advertises 127.0.0.1:1, which does not answer; you used {here}" in found["broker"][0]
+    assert "advertised.listeners" in found["broker"][0]

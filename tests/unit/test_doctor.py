@@ -1,0 +1,91 @@
+"""What needs no server: time limits, a server's end told from its log, and how full a disk is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from shardlake.doctor import machine
+from shardlake.doctor.finding import Check, Finding, examine
+from shardlake.errors import Unavailable
+from shardlake.stack.ended import why_ended
+
+pytestmark = pytest.mark.unit
+
+FULL = "java.io.IOException: No space left on device"
+
+
+def test_a_check_that_hangs_fails_or_refuses_hides_none_of_the_others() -> None:
+    def fine() -> Iterator[Finding]:
+        yield Finding("fine", True, "here")
+
+    def hangs() -> Iterator[Finding]:
+        threading.Event().wait()
+        yield Finding("hangs", True, "never")
+
+    def refuses() -> Iterator[Finding]:
+        yield Finding("refuses", True, "dropped")
+        raise Unavailable("It is down.", "Start it.")
+
+    def fails() -> Iterator[Finding]:
+        yield Finding("fails", bool(1 / 0), "")
+
+    checks = [Check(one.__name__, one) for one in (hangs, fine, refuses, fails)]
+    found = examine(checks, limit_seconds=0.2)
+    assert [(one.check, one.ok) for one in found] == [
+        ("hangs", False), ("fine", True), ("refuses", False), ("fails", False),
+    ]  # fmt: skip
+    assert found[0].found == "no answer within 0 s"
+    assert (found[2].found, found[2].fix) == ("It is down.", "Start it.")
+    assert "ZeroDivisionError" in found[3].found
+    assert all(one.fix for one in found if not one.ok)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "log", "words", "fix"),
+    [
+        (1, ["x ERROR a", "x ERROR b", "x INFO c"], "exit code 1; the last error in its log: x ERROR b", "down"),
+        (1, ["x ERROR a", FULL, "x ERROR Shutdown broker"], "exit code 1: No space left on device", "Free some space"),
+        (None, [FULL], "it has ended: No space left on device", "Free some space"),
+        (-9, [FULL], "ended by SIGKILL; the last error in its log", "down"),
+        (0, ["x INFO a"], "exit code 0; its log names no error", "down"),
+        (1, [FULL, *["x INFO later"] * 9000], "exit code 1; its log names no error", "down"),
+    ],
+)  # fmt: skip
+def test_why_a_server_has_ended_is_told_from_its_exit_code_and_log(
+    tmp_path: Path, exit_code: int | None, log: list[str], words: str, fix: str
+) -> None:
+    path = tmp_path / "kafka.log"
+    path.write_text("\n".join(log))
+    cause, hint = why_ended(exit_code, path)
+    assert words in cause
+    assert fix in hint
+
+
+def test_a_server_without_a_log_has_ended_too(tmp_path: Path) -> None:
+    assert "its log names no error" in why_ended(2, tmp_path / "missing.log")[0]
+
+
+@pytest.mark.parametrize(
+    ("free", "inodes", "ok", "words"),
+    [
+        (1.5e9, 9, True, "1.50 GB free"),
+        (0.9e9, 9, False, "nearly full: 0.90 GB free"),
+        (1e6, 9, False, "full: no space left"),
+        (1.5e9, 0, False, "full: no inode left"),
+    ],
+)
+def test_a_disk_is_full_nearly_full_or_all_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, inodes: int, ok: bool, words: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=9, f_favail=inodes))
+    found = machine.space_of("disk of the lake", tmp_path)
+    assert (found.ok, words in found.found, str(tmp_path) in found.found) == (ok, True, True)
+    assert found.fix
