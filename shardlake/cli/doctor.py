@@ -34,9 +34,9 @@ def doctor(
     else:
         for finding in findings:
             mark = "[green]ok[/]  " if finding.ok else "[bold red]fix[/] "
-            out.print(f"{mark} {finding.check:<22} {escape(finding.found)}")
+            out.print(f"{mark} {finding.check:<24} {escape(finding.found)}")
             if not finding.ok:
-                out.print(f"     {'':<22} → {escape(finding.fix)}")
+                out.print(f"     {'':<24} → {escape(finding.fix)}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(3)
 

@@ -14,7 +14,7 @@ DISK_FULL = "No space left on device"
 FREE_SPACE = (
     "Free some space on the disk of its data, then `shardlake down` and `shardlake up` with the same --data DIR."
 )
-START_AGAIN = "`shardlake down` and `shardlake up`, with the same --data DIR, bring it back; its log tells more."
+START_AGAIN = "`shardlake down` and `shardlake up`, with the same --data DIR, bring it back."
 
 
 @dataclass(frozen=True, slots=True)

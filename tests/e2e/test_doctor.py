@@ -20,7 +20,7 @@ from shardlake.testing.stack import RunningStack, running_stack
 from tests.e2e.test_jobs import dead_letters, has_rows
 from tests.support import Topic, copy_pipeline, event, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 Findings = dict[str, list[str]]
 
