@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import fastavro
+from fastavro.validation import ValidationError
 
+from shardlake.avro.flat import flat_encoder
 from shardlake.avro.registry import Registry, UnknownSchema
 from shardlake.avro.wire import HEADER_BYTES, header, schema_id
 
@@ -34,20 +36,24 @@ class Undecodable(Exception):
 def encoder(schema: dict[str, Any], registered_id: int) -> Callable[[Record], bytes]:
     """A function from a record to a value. The schema is parsed and its id looked up once, not for each record.
 
-    It raises ValueError or TypeError for a record that the schema does not allow.
+    It raises ValueError, naming the fields, for a record that the schema does not allow.
     """
     parsed = fastavro.parse_schema(schema)
     prefix = header(registered_id)
-    buffer = io.BytesIO()
 
-    def encode(record: Record) -> bytes:
-        buffer.seek(0)
-        buffer.truncate()
-        buffer.write(prefix)
-        fastavro.schemaless_writer(buffer, parsed, record)
+    def walk(record: Record) -> bytes:
+        buffer = io.BytesIO(prefix)
+        buffer.seek(HEADER_BYTES)
+        try:
+            fastavro.validate(record, parsed)
+            fastavro.schemaless_writer(buffer, parsed, record)
+        except ValidationError as error:
+            fields = ", ".join(sorted({str(one.field).split(".")[-1] for one in error.errors}))
+            msg = f"the record does not fit its schema: {fields}"
+            raise ValueError(msg) from None
         return buffer.getvalue()
 
-    return encode
+    return flat_encoder(schema, prefix, otherwise=walk)
 
 
 class Decoder:
