@@ -80,8 +80,12 @@ def _definition(table: LakeTable, files: list[Path]) -> str:
         return f"CREATE TABLE {table.name} ({', '.join(table.columns)})"
     names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
     types = "year: VARCHAR, month: VARCHAR, day: VARCHAR, hour: VARCHAR"
-    source = f"read_parquet([{names}], hive_partitioning = true, hive_types = {{{types}}})"
-    return f"CREATE VIEW {table.name} AS SELECT * FROM {source}"
+    source = f"read_parquet([{names}], hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true)"
+    # Files that were written with an older schema lack its newer columns; a newer one's may have more.
+    nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (column.split(" ", 1) for column in table.columns))
+    selected = ", ".join(column.split(" ", 1)[0] for column in table.columns)
+    union = f"SELECT {nothing} WHERE false UNION ALL BY NAME SELECT * FROM {source}"
+    return f"CREATE VIEW {table.name} AS SELECT {selected} FROM ({union})"
 
 
 def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:

@@ -88,6 +88,17 @@ def test_a_table_without_a_file_is_empty_with_its_columns(tables: list[LakeTable
     assert query("SELECT sum(events), count(latency_p99_ms) FROM service_health", tables).rows == [(None, 0)]
 
 
+def test_files_of_older_and_newer_schemas_are_one_table(tables: list[LakeTable]) -> None:
+    assert query("SELECT count(*), count(status) FROM app_logs", tables).rows == [(60, 0)]
+    newest = tables[0].folder / "year=2026/month=11/day=01/hour=03/part-newer.parquet"
+    rows = {"event_id": ["new"], "event_time": [START + timedelta(hours=5)], "status": [200], "to_come": ["x"]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), newest)
+    assert query("SELECT count(*), sum(status) FROM app_logs", tables).rows == [(61, 200)]
+    assert query("SELECT count(*) FROM app_logs WHERE status IS NULL AND hour = '03'", tables).rows == [(10,)]
+    with pytest.raises(BadInput, match="to_come"):
+        query("SELECT to_come FROM app_logs", tables)
+
+
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
