@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     flink_rest_url: str = Field("http://127.0.0.1:9096", alias="FLINK_REST_URL")
     lake_url: str = Field("", alias="LAKE_URL", description="A folder or file:// URL.")
     jobs_folder: str = Field("", alias="SHARDLAKE_JOBS", description="Checkpoints and savepoints.")
+    delivery_seconds: float = Field(
+        120, alias="SHARDLAKE_DELIVERY_SECONDS", ge=1, description="How long `produce` tries to send an event."
+    )
     parallelism: int = Field(2, alias="SHARDLAKE_PARALLELISM", ge=1, description="Of the Flink application.")
     checkpoint_seconds: float = Field(
         5, alias="SHARDLAKE_CHECKPOINT_SECONDS", gt=0, description="How often the lake gets new files."

@@ -71,7 +71,7 @@ class Topic:
         """Send, and wait for every acknowledgement."""
         delivery = Delivery(self._stack.settings.kafka_bootstrap_servers, "app-logs", lambda _: None, 60)
         for index, value in enumerate(values):
-            delivery.send(value, keys[index] if keys else None)  # type: ignore[arg-type]
+            delivery.send(value, keys[index] if keys else None)
         assert delivery.finish().is_complete
 
     def send_events(self, events: list[dict[str, Any]]) -> None:

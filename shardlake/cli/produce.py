@@ -104,7 +104,9 @@ def _file(
         raise BadInput(msg, "Give --service NAME, and leave out --as-now.")
     count = Read()
     events = from_file(name, as_event, is_parsed, topic.event_time, as_now, count)
-    summary = _send(pipeline, settings, topic, lambda _: events, count)
+    # Standard input's next line may be long in coming.
+    batch_values = {"batch_values": 1} if name == lines.STDIN else {}
+    summary = _send(pipeline, settings, topic, lambda _: events, count, **batch_values)
     refused = summary.pop("too_large") + count.refused
     return {**asdict(count), "refused": refused, **summary}
 
@@ -134,12 +136,13 @@ def _synthetic(
 
 
 class _Sending:
-    def __init__(self, pipeline: Pipeline, settings: Settings, topic: Topic) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, topic: Topic, **options: Any) -> None:
         from shardlake.avro.registry import Registry
         from shardlake.produce.delivery import Delivery
         from shardlake.produce.events import Sender
 
-        self.delivery = Delivery(settings.kafka_bootstrap_servers, topic.name, err.print)
+        servers, timeout = settings.kafka_bootstrap_servers, settings.delivery_seconds
+        self.delivery = Delivery(servers, topic.name, err.print, timeout, **options)
         self.sender = Sender(pipeline, topic, Registry(settings.schema_registry_url), self.delivery)
 
 
@@ -149,8 +152,9 @@ def _send(
     topic: Topic,
     events: Callable[[_Sending], Iterator[dict[str, Any]]],
     count: Any = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    sending = _Sending(pipeline, settings, topic)
+    sending = _Sending(pipeline, settings, topic, **options)
     began = said = time.monotonic()
     too_large = 0
     interrupted = False
@@ -195,7 +199,8 @@ def _conclude(summary: dict[str, Any], *, is_stopped: bool) -> None:
             f"{missing} of {summary['sent']} events were not acknowledged "
             f"({summary['failed']} failed, {summary['unknown']} unknown): {reasons}."
         )
-        raise ShardlakeError(msg, "Produce the file again: its events keep their ids.")
+        again = "Produce the file again: its events keep their ids." if "lines" in summary else ""
+        raise ShardlakeError(msg, again or "Those that are unknown may be in the topic or not.")
     refused = summary.get("refused", 0) or summary.get("too_large", 0)
     if refused:
         places = ", ".join(summary.get("refused_places", ()))

@@ -1,7 +1,8 @@
 """Sending values to a topic with every one accounted for: acknowledged, failed for certain, or unknown.
 
-At least one of the three for each value handed over, exactly one for each, when `finish` returns. Order is kept
-within a partition, and a retry writes nothing twice (idempotent, acks=all). A full queue waits.
+Exactly one of the three for each value sent, when `finish` returns. Order is kept within a partition, and a retry
+writes nothing twice (idempotent, acks=all). A full queue waits. Values are handed to librdkafka in batches: a call for
+each would take as long as encoding it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,33 @@ from shardlake.errors import BadInput, Unavailable
 
 TIMEOUT_SECONDS = 120
 CONNECT_SECONDS = 10
+BATCH_VALUES = 1000
+LARGE_VALUE_BYTES = 65_536
+"""One of these ends a batch, so that a batch of them takes no memory beside librdkafka's queue."""
 SAY_EVERY_SECONDS = 5
 Acknowledged = Callable[[int, int], None]
-"""Called with the partition and the offset of a value that the broker has."""
+"""Called with the partition and the offset of a value that the broker has, from within a later call."""
 
 UNKNOWN = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - their public names
 """The broker may have written these: a report that never came is no proof that nothing was."""
+
+
+def producer_settings(bootstrap_servers: str, timeout_seconds: float | None) -> dict[str, Any]:
+    """librdkafka's settings for sending at speed and losing nothing; without a timeout a value waits for ever."""
+    return {
+        "bootstrap.servers": bootstrap_servers,
+        "enable.idempotence": True,
+        "acks": "all",
+        # As Java's, so that a key is in one partition whoever writes it.
+        "partitioner": "murmur2_random",
+        "linger.ms": 50,
+        "compression.type": "lz4",
+        "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.kbytes": 262_144,
+        "message.max.bytes": 8_388_608,
+        "delivery.timeout.ms": round((timeout_seconds or 0) * 1000),
+        "log_level": 0,
+    }
 
 
 @dataclass(slots=True)
@@ -57,52 +79,61 @@ class Delivery:
         topic: str,
         say: Callable[[str], None],
         timeout_seconds: float | None = TIMEOUT_SECONDS,
+        batch_values: int = BATCH_VALUES,
     ) -> None:
-        """`say` gets a line when the broker is gone. A value waits for it for `timeout_seconds`, for ever where that
-        is None. Raises Unavailable where none answers, BadInput without the topic."""
+        """`say` gets a line when the broker is gone. Raises Unavailable where none answers, BadInput without the
+        topic.
+
+        A value waits for its batch to be full, for `poll` or for `finish`: where the next value may be long in coming
+        and nobody polls, `batch_values` is 1. A value is unknown that was not acknowledged within `timeout_seconds`;
+        where that is None it waits for ever.
+        """
         self.account = Account()
+        self._batch: list[dict[str, Any]] = []
+        self._batch_values = batch_values
         self._topic = topic
         self._say = say
         self._said = 0.0
         self._timeout_seconds = timeout_seconds
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "enable.idempotence": True,
-                "acks": "all",
-                # As Java's, so that a key is in one partition whoever writes it.
-                "partitioner": "murmur2_random",
-                "linger.ms": 50,
-                "compression.type": "lz4",
-                "queue.buffering.max.messages": 500_000,
-                "queue.buffering.max.kbytes": 262_144,
-                "message.max.bytes": 8_388_608,
-                "delivery.timeout.ms": round((timeout_seconds or 0) * 1000),
-                "log_level": 0,
-                "error_cb": self._on_error,
-            }
-        )
+        self._producer = Producer(producer_settings(bootstrap_servers, timeout_seconds) | {"error_cb": self._on_error})
         self._check(bootstrap_servers)
 
-    def send(self, value: bytes, key: bytes | None = None, acknowledged: Acknowledged | None = None) -> None:
-        """Hand a value over; waits while the queue is full. `acknowledged` is called while polling."""
-        report = self._on_delivery if acknowledged is None else partial(self._on_delivery, acknowledged=acknowledged)
-        while True:
-            try:
-                self._producer.produce(self._topic, value, key, on_delivery=report)
-                break
-            except BufferError:
-                self._producer.poll(0.1)
-        self.account.handed_over += 1
-        if self.account.handed_over % 1000 == 0:
-            self._producer.poll(0)
+    def send(self, value: bytes | None, key: bytes | None = None, acknowledged: Acknowledged | None = None) -> None:
+        """Hand a value over; waits while the queue is full. `acknowledged` is not called where it failed or is
+        unknown."""
+        message: dict[str, Any] = {"value": value, "key": key}
+        if acknowledged is not None:
+            message["callback"] = partial(self._on_delivery, acknowledged=acknowledged)
+        self._batch.append(message)
+        if len(self._batch) >= self._batch_values or (value and len(value) > LARGE_VALUE_BYTES):
+            self.poll()
 
     def poll(self, seconds: float = 0) -> None:
-        """Take in the reports that have come, or come within `seconds`."""
+        """Hand over what waits for its batch, and take in the reports that have come, or come within `seconds`."""
+        batch, self._batch = self._batch, []
+        self.account.handed_over += len(batch)
+        while batch:
+            queued = self._producer.produce_batch(self._topic, batch, on_delivery=self._on_delivery)
+            batch = self._not_queued(batch) if queued < len(batch) else []
+            self._producer.poll(0.1 if batch else 0)
         self._producer.poll(seconds)
+
+    def _not_queued(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those that found the queue full: all after the first such one, in order. The others have failed."""
+        full = []
+        for message in batch:
+            error = message.pop("_error", None)
+            if error is None:
+                continue
+            if error.code() == KafkaError._QUEUE_FULL:  # noqa: SLF001
+                full.append(message)
+            else:
+                self._on_delivery(error, None)
+        return full
 
     def finish(self, seconds: float | None = None) -> Account:
         """Wait for every report, or for `seconds`. Afterwards each value is acknowledged, failed or unknown."""
+        self.poll()
         deadline = time.monotonic() + (seconds or (self._timeout_seconds or TIMEOUT_SECONDS) + 10)
         while self._producer.flush(1) and time.monotonic() < deadline:
             pass

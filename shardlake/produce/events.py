@@ -49,7 +49,7 @@ class Sender:
         schema = pipeline.schema_of(topic)
         self.encode = encoder(schema, registry.schema_id(topic.subject, schema))
         self._key = topic.key
-        self._delivery = delivery
+        self._deliver = delivery.send
 
     def send(self, event: Event, acknowledged: Acknowledged | None = None) -> bool:
         """False where the event is too large for the topic's readers; then it was not sent."""
@@ -57,7 +57,7 @@ class Sender:
         if len(value) > MAX_VALUE_BYTES:
             return False
         key = event.get(self._key) if self._key else None
-        self._delivery.send(value, None if key is None else str(key).encode(), acknowledged)
+        self._deliver(value, None if key is None else str(key).encode(), acknowledged)
         return True
 
 

@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from producers.sample_log import lines_of_access_log
 from shardlake import topics
 from shardlake.avro.codec import Decoder
 from shardlake.avro.registry import Registry
 from shardlake.testing.stack import RunningStack
-from tests.support import ROOT
+from tests.support import ROOT, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -29,6 +31,12 @@ def decoded(stack: RunningStack) -> list[dict[str, object]]:
 
 def ends(stack: RunningStack) -> int:
     return sum(end for _, end in topics.offsets(stack.settings.kafka_bootstrap_servers, "app-logs").values())
+
+
+def summary_in(output: str) -> dict[str, int]:
+    """The summary, after the lines that tell how it goes and before an error."""
+    found: dict[str, int] = json.loads(output[output.index("{\n") : output.rindex("}\n") + 1])
+    return found
 
 
 def test_a_file_and_standard_input_arrive_line_by_line(shardlake_stack: RunningStack) -> None:
@@ -75,7 +83,7 @@ def test_a_broker_that_is_gone_for_a_while_costs_nothing(stack: RunningStack) ->
     output = producing.communicate(timeout=120)[0]
     assert producing.returncode == 0, output
     assert "the broker is gone" in output
-    summary = json.loads(output[output.index("{") :])
+    summary = summary_in(output)
     assert summary["acknowledged"] == summary["sent"] == 6_000
     ids = {one["event_id"] for one in decoded(stack)}
     assert len(ids) == ends(stack) == 6_000
@@ -106,3 +114,60 @@ def test_a_line_of_ten_megabytes_is_named_and_the_others_arrive(shardlake_stack:
     assert "long.log:2" in said
     assert ends(shardlake_stack) - before == 3
     assert r"caf\xe9 is Latin-1" in {one["raw"] for one in decoded(shardlake_stack)}
+
+
+def test_a_file_is_whole_after_the_broker_was_gone(stack: RunningStack, tmp_path: Path) -> None:
+    lines = 300_000
+    log = tmp_path / "access.log"
+    log.write_text("".join(f"{line}\n" for line in lines_of_access_log(lines, datetime.now(UTC))))
+    producing = stack.start("produce", str(log), "--json")
+    wait_for(lambda: ends(stack) > 1_000, 30, "the first events")
+    broker = stack.stack.servers["kafka"]
+    os.kill(broker.pid, signal.SIGKILL)
+    time.sleep(2)
+    assert producing.poll() is None
+    broker.restart()
+    output = producing.communicate(timeout=120)[0]
+    assert producing.returncode == 0, output
+    summary = summary_in(output)
+    assert summary["acknowledged"] == summary["sent"] == lines
+    # Each value holds an id of its own; decoding them all would take longer than all else.
+    values = [message.value() for message in topics.read(stack.settings.kafka_bootstrap_servers, "app-logs")]
+    assert len(set(values)) == len(values) == lines
+
+
+def test_a_broker_that_stays_away_is_given_up_and_nothing_is_called_acknowledged(
+    stack: RunningStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARDLAKE_DELIVERY_SECONDS", "3")
+    producing = stack.start("produce", "--synthetic", "--rate", "500", "--duration", "10", "--json")
+    wait_for(lambda: ends(stack) > 500, 30, "the first events")
+    broker = stack.stack.servers["kafka"]
+    os.kill(broker.pid, signal.SIGKILL)
+    output = producing.communicate(timeout=60)[0]
+    assert producing.returncode == 1, output
+    assert "the broker is gone" in output
+    assert "Produce the file again" not in output
+    summary = summary_in(output)
+    assert summary["sent"] == 5_000
+    assert summary["acknowledged"] + summary["failed"] + summary["unknown"] == 5_000
+    assert summary["failed"] + summary["unknown"] > 2_000
+    broker.restart()
+    wait_for(broker.is_ready, 30, "the broker")
+    there = {one["event_id"] for one in decoded(stack)}
+    assert len(there) == ends(stack)
+    assert summary["acknowledged"] <= len(there) <= summary["acknowledged"] + summary["unknown"]
+
+
+def test_a_registry_that_goes_in_the_middle_is_not_missed(stack: RunningStack) -> None:
+    producing = stack.start("produce", "--synthetic", "--rate", "500", "--duration", "6", "--json")
+    wait_for(lambda: ends(stack) > 500, 30, "the first events")
+    registry = stack.stack.servers["registry"]
+    os.kill(registry.pid, signal.SIGKILL)
+    output = producing.communicate(timeout=60)[0]
+    assert producing.returncode == 0, output
+    assert summary_in(output)["acknowledged"] == 3_000
+    assert "does not answer" in stack.shardlake("produce", str(SAMPLE), exit_code=3)
+    registry.restart()
+    wait_for(registry.is_ready, 30, "the registry")
+    assert len({one["event_id"] for one in decoded(stack)}) == ends(stack) == 3_000
