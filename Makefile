@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format bench-jobs bench-follow lock clean
+.PHONY: help setup demo test test-unit check format bench-jobs bench-producer bench-follow lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or sys.exit("error: Python %d.%d cannot run PyFlink 2.3.\n  Use Python 3.11 or 3.12: make PYTHON=python3.11" % v)'
@@ -42,6 +42,9 @@ format: $(VENV)/installed ## format and fix what ruff can
 
 bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent
 	@$(BIN)/python -m bench.jobs $(BENCH_ARGS)
+
+bench-producer: setup ## events a second of one producing process beside AvroSerializer in a plain loop
+	@$(BIN)/python -m bench.producer $(BENCH_ARGS)
 
 bench-follow: setup ## lines of a rotating log against events, with the follower killed
 	@$(BIN)/python -m bench.follow $(BENCH_ARGS)
