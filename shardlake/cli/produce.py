@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,9 @@ def produce(
     duration: Annotated[float, typer.Option(min=0, help="Seconds of synthetic events.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
     poison: Annotated[int, typer.Option(min=0, help="Poison records spread among the synthetic events.")] = 0,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="What synthetic events are like, as NAME=VALUE: see docs/use.md.")
+    ] = None,
     topic: Annotated[str | None, typer.Option(help="Default: the pipeline's topic of events.")] = None,
     json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
@@ -65,7 +69,7 @@ def produce(
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     chosen = pipeline.topic(topic) if topic else pipeline.events_topic
     if synthetic:
-        summary = _synthetic(pipeline, settings, chosen, rate, duration, seed, poison)
+        summary = _synthetic(pipeline, settings, chosen, rate, duration, seed, poison, with_ or [])
     else:
         module = pipeline.load_module("producers", "log_lines")
         as_event = module.reader(format, log_format, field or (), service)
@@ -112,25 +116,35 @@ def _file(
 
 
 def _synthetic(
-    pipeline: Pipeline, settings: Settings, topic: Topic, rate: float, duration: float, seed: int, poison: int
+    pipeline: Pipeline,
+    settings: Settings,
+    topic: Topic,
+    rate: float,
+    duration: float,
+    seed: int,
+    poison: int,
+    options: list[str],
 ) -> dict[str, Any]:
     from shardlake.produce.events import on_schedule
 
     module = pipeline.load_module("producers", "synthetic")
-    total = round(rate * duration)
+    load = module.Load.of(options)
 
     def events(sending: Any) -> Iterator[dict[str, Any]]:
         kinds = []
         if poison:
             schema = pipeline.schema_of(topic)
             kinds = pipeline.load_module("producers", "poison").poison(sending.sender.encode, schema)
+            random.Random(seed).shuffle(kinds)
         sent = 0
-        generated = module.events(seed, datetime.now(UTC), rate)
-        for number, event in enumerate(on_schedule(generated, rate, duration, sending.delivery.poll)):
-            while sent < poison and number >= sent * total // poison:
+        generated = module.sends(seed, datetime.now(UTC), rate, load)
+        for due, event in on_schedule(generated, duration, sending.delivery.poll):
+            while sent < poison and due >= sent * duration / poison:
                 sending.delivery.send(kinds[sent % len(kinds)][1])
                 sent += 1
             yield event
+        for number in range(sent, poison):
+            sending.delivery.send(kinds[number % len(kinds)][1])
 
     return {"poison": poison, **_send(pipeline, settings, topic, events)}
 

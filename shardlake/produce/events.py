@@ -15,6 +15,8 @@ from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Acknowledged, Delivery
 from shardlake.produce.lines import Line, read
 
+POLL_SECONDS = 0.01
+
 Event = dict[str, Any]
 PLACES = 5
 
@@ -97,13 +99,21 @@ def _shift(name: str, as_event: Callable[[Line, str, str], Event], event_time: s
 
 
 def on_schedule(
-    events: Iterable[Event], rate: float, duration_seconds: float, poll: Callable[[], None]
-) -> Iterator[Event]:
-    """`rate * duration` events, each not before its time: start + i / rate. A late one does not delay the next."""
-    start = time.monotonic()
-    for number, event in zip(range(round(rate * duration_seconds)), events, strict=False):
-        wait = start + number / rate - time.monotonic()
-        if wait > 0:
+    timed: Iterable[tuple[float, Event]], duration_seconds: float, poll: Callable[[], None]
+) -> Iterator[tuple[float, Event]]:
+    """Those of the events that are due within the duration, each not before its time, in seconds from now.
+
+    A late one does not delay the next. `poll` is called where there is time to, and every POLL_SECONDS.
+    """
+    start = polled = time.monotonic()
+    for due, event in timed:
+        if due >= duration_seconds:
+            return
+        now = time.monotonic()
+        wait = start + due - now
+        if wait > POLL_SECONDS or now - polled > POLL_SECONDS:
             poll()
+            polled = now
+        if wait > 0:
             time.sleep(wait)
-        yield event
+        yield due, event

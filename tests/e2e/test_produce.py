@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -171,3 +172,19 @@ def test_a_registry_that_goes_in_the_middle_is_not_missed(stack: RunningStack) -
     registry.restart()
     wait_for(registry.is_ready, 30, "the registry")
     assert len({one["event_id"] for one in decoded(stack)}) == ends(stack) == 3_000
+
+
+def test_synthetic_events_come_twice_late_and_by_seed(shardlake_stack: RunningStack) -> None:
+    options = [f"--with={one}" for one in ("duplicates=0.1", "duplicate_seconds=0.2", "late=0.05", "day_seconds=2")]
+    for seed in ("71", "72"):
+        for _ in range(2):
+            shardlake_stack.shardlake(
+                "produce", "--synthetic", "--rate", "500", "--duration", "2", "--seed", seed, *options
+            )
+    by_id = Counter(str(one["event_id"]) for one in decoded(shardlake_stack))
+    for number in (71, 72):
+        times = [count for one, count in by_id.items() if one.startswith(f"{number:x}-")]
+        # Both runs sent the same, so each event is there twice, or four times where it was sent again.
+        assert set(times) == {2, 4}
+        assert 0.06 < times.count(4) / len(times) < 0.13
+    assert "no option 'zip'" in shardlake_stack.shardlake("produce", "--synthetic", "--with", "zip=1", exit_code=2)
