@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from shardlake.avro.registry import Registry
-from shardlake.errors import BadInput, Unavailable
+from shardlake.avro.evolution import misfits
+from shardlake.avro.registry import Registry, Version, same_version
+from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
 
@@ -18,15 +20,71 @@ TIMEOUT_SECONDS = 15
 def provision(pipeline: Pipeline, settings: Settings) -> None:
     """Create what is missing; what is there stays as it is.
 
-    Raises Unavailable where broker or registry are down, BadInput where a topic has another number of partitions, or
-    where a schema cannot replace the one that is registered.
+    Raises Unavailable where broker or registry are down, BadInput where a topic has another number of partitions, and
+    ShardlakeError where a schema cannot follow the one that is registered.
     """
-    topics = [topic for topic in pipeline.topics.values() if topic.partitions]
-    _make_topics(topics, settings)
-    registry = Registry(settings.schema_registry_url)
-    for topic in topics:
-        if topic.schema:
-            registry.register(topic.subject, pipeline.schema_of(topic))
+    _make_topics([topic for topic in pipeline.topics.values() if topic.partitions], settings)
+    register_schemas(pipeline, Registry(settings.schema_registry_url))
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Whether a schema of the folder can be registered."""
+
+    topic: Topic
+    versions: list[Version]
+    """Those that are registered, the oldest first."""
+    registered: Version | None
+    """The one that the folder's schema is, but for its docs."""
+    reasons: list[str]
+    """Why it cannot be registered; [] where it can."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the registry would refuse it."""
+        return bool(self.reasons)
+
+
+def check_schemas(pipeline: Pipeline, registry: Registry) -> list[Check]:
+    """Each schema of a topic beside what is registered for it. The registry decides; the reasons are worked out here.
+
+    Raises Unavailable where the registry is down.
+    """
+    return [
+        _check(topic, pipeline.schema_of(topic), registry)
+        for topic in pipeline.topics.values()
+        if topic.schema and topic.partitions
+    ]
+
+
+def register_schemas(pipeline: Pipeline, registry: Registry) -> dict[str, int]:
+    """Register the schemas that are not yet; the ids of all, by subject. Raises ShardlakeError, and registers none,
+    where one is refused."""
+    checks = check_schemas(pipeline, registry)
+    for check in checks:
+        if check.refused:
+            try:
+                # The registry gives its own words to none but who registers; -v shows them.
+                registry.register(check.topic.subject, pipeline.schema_of(check.topic))
+            except Unavailable:
+                raise
+            except ShardlakeError as error:
+                msg = f"The schema {check.topic.schema} cannot follow the registered one: {'; '.join(check.reasons)}."
+                raise ShardlakeError(
+                    msg, "Give new fields a default, and keep the types of those there are."
+                ) from error
+    return {
+        check.topic.subject: registry.register(check.topic.subject, pipeline.schema_of(check.topic)) for check in checks
+    }
+
+
+def _check(topic: Topic, schema: dict[str, Any], registry: Registry) -> Check:
+    versions = registry.versions(topic.subject)
+    same = same_version(versions, schema)
+    if same or not versions or registry.accepts(topic.subject, schema):
+        return Check(topic, versions, same, [])
+    reasons = misfits([version.schema for version in versions], schema, registry.compatibility(topic.subject))
+    return Check(topic, versions, same, reasons or ["the registry refuses it; `-v schema register` shows its words"])
 
 
 def _make_topics(topics: list[Topic], settings: Settings) -> None:

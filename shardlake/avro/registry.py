@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import requests
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from shardlake.errors import BadInput, Unavailable
+from shardlake.avro.evolution import without_docs
+from shardlake.errors import BadInput, ShardlakeError, Unavailable
 
+TIMEOUT_SECONDS = 10
 FORGET_UNKNOWN_SECONDS = 30
 
 
@@ -19,19 +22,36 @@ class UnknownSchema(Exception):
     """The registry answers, and has no such schema."""
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One registered version of a subject."""
+
+    number: int
+    schema_id: int
+    schema: dict[str, Any]
+
+
+def same_version(versions: list[Version], schema: dict[str, Any]) -> Version | None:
+    """The latest version that is the schema but for its docs, which some registries take for the same, too."""
+    plain = without_docs(schema)
+    return next((version for version in reversed(versions) if without_docs(version.schema) == plain), None)
+
+
 class Registry:
     """One registry. Every call raises Unavailable where it does not answer."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = SchemaRegistryClient({"url": url, "timeout": 10, "max.retries": 2, "retries.max.wait.ms": 1000})
+        self._client = SchemaRegistryClient(
+            {"url": url, "timeout": TIMEOUT_SECONDS, "max.retries": 2, "retries.max.wait.ms": 1000}
+        )
         self._by_id: dict[int, dict[str, Any]] = {}
         self._unknown_since: dict[int, float] = {}
 
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema, for those who set up; its id. Registering the same again changes nothing.
 
-        Raises BadInput where records written with the registered one could not be read with this one.
+        Raises ShardlakeError, with the registry's own words, where it refuses: `accepts` tells so before.
         """
         try:
             return int(self._ask(self._client.register_schema, subject, _plain(schema)))
@@ -39,17 +59,60 @@ class Registry:
             if error.http_status_code not in (409, 422):
                 raise
             msg = f"The registry refuses the schema of {subject}: {' '.join(str(error).split())[:500]}"
-            raise BadInput(msg, "Give a new field a default, and keep the types of those there are.") from error
+            raise ShardlakeError(msg, "`shardlake schema check` says why in fewer words.") from error
+
+    def accepts(self, subject: str, schema: dict[str, Any]) -> bool:
+        """Whether the schema keeps to the compatibility of a subject that has versions."""
+        transitive = self.compatibility(subject).endswith("_TRANSITIVE")
+        ask = self._client.test_compatibility_all_versions if transitive else self._client.test_compatibility
+        try:
+            return bool(self._ask(ask, subject, _plain(schema)))
+        except SchemaRegistryError as error:
+            if error.http_status_code != 422:
+                raise
+            return False  # it is no schema at all
 
     def schema_id(self, subject: str, schema: dict[str, Any]) -> int:
-        """The id of a registered schema. Raises BadInput where it is not registered: producers register nothing."""
+        """The id of a registered schema. Raises BadInput where it is not registered: producers register nothing.
+
+        One that differs from a registered one in its docs alone has the id of that.
+        """
         try:
             return int(self._ask(self._client.lookup_schema, subject, _plain(schema)).schema_id)
         except SchemaRegistryError as error:
             if error.http_status_code != 404:
                 raise
-            msg = f"The schema of {subject} is not registered at {self.url}."
-            raise BadInput(msg, "`shardlake up` registers the pipeline's schemas; start it again.") from error
+        same = same_version(self.versions(subject), schema)
+        if same:
+            return same.schema_id
+        msg = f"The schema of {subject} is not registered at {self.url}."
+        raise BadInput(
+            msg, "`shardlake schema diff` shows what is new in it, `shardlake schema register` registers it."
+        )
+
+    def subjects(self) -> list[str]:
+        """All there are, sorted."""
+        return sorted(self._ask(self._client.get_subjects))
+
+    def versions(self, subject: str) -> list[Version]:
+        """The subject's versions, the oldest first; [] where there is no such subject."""
+        try:
+            numbers = self._ask(self._client.get_versions, subject)
+        except SchemaRegistryError as error:
+            if error.http_status_code != 404:
+                raise
+            return []
+        found = [self._ask(self._client.get_version, subject, number) for number in sorted(numbers)]
+        return [Version(one.version, one.schema_id, json.loads(one.schema.schema_str)) for one in found]
+
+    def compatibility(self, subject: str) -> str:
+        """What a new version of the subject must keep to, as BACKWARD: its own rule, or that of all."""
+        try:
+            return str(self._ask(self._client.get_compatibility, subject))
+        except SchemaRegistryError as error:
+            if error.http_status_code != 404:
+                raise
+            return str(self._ask(self._client.get_compatibility))
 
     def schema_by_id(self, schema_id: int) -> dict[str, Any]:
         """The schema of an id, asked once. Raises UnknownSchema; that answer is kept for half a minute."""

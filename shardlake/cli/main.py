@@ -12,7 +12,7 @@ import click
 import typer
 from rich.markup import escape
 
-from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, setup, stack
+from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, schema, setup, stack
 from shardlake.cli.output import err
 from shardlake.errors import ShardlakeError
 from shardlake.settings import state_folder
@@ -55,6 +55,7 @@ app.command()(doctor.version)
 app.command()(setup.setup)
 app.command(hidden=True)(setup.lock)
 app.command()(produce.produce)
+app.add_typer(schema.app, name="schema")
 app.add_typer(jobs.app, name="jobs")
 app.command()(consume.consume)
 app.command()(lag.lag)

@@ -142,11 +142,11 @@ def test_status_logs_doctor_and_version_tell_of_it(shardlake_stack: RunningStack
 
 def test_the_registry_refuses_a_schema_that_old_records_do_not_fit(shardlake_stack: RunningStack) -> None:
     from shardlake.avro.registry import Registry
-    from shardlake.errors import BadInput
+    from shardlake.errors import ShardlakeError
 
     registry = Registry(shardlake_stack.settings.schema_registry_url)
     schema = shardlake_stack.pipeline.schemas["app_log"]
     incompatible = {**schema, "fields": [*schema["fields"], {"name": "must_be_there", "type": "string"}]}
-    with pytest.raises(BadInput, match="refuses the schema of app-logs-value"):
+    with pytest.raises(ShardlakeError, match="refuses the schema of app-logs-value"):
         registry.register("app-logs-value", incompatible)
     assert registry.schema_id("app-logs-value", schema) == registry.register("app-logs-value", schema)

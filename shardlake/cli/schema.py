@@ -1,0 +1,141 @@
+"""`shardlake schema check|register|list|diff`: the folder's schemas beside the registry's."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from shardlake.cli.output import err, out, print_json
+from shardlake.errors import ShardlakeError
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+
+if TYPE_CHECKING:
+    from shardlake.avro.evolution import Change
+    from shardlake.avro.registry import Registry
+    from shardlake.provision import Check
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+app = typer.Typer(no_args_is_help=True, help="The pipeline's schemas, and those that are registered.")
+
+
+@app.command("list")
+def list_schemas(ctx: typer.Context, json: Json = False) -> None:
+    """Every subject of the registry: its versions, their ids, its compatibility, and where the folder's schema is."""
+    from rich.table import Table
+
+    from shardlake.avro.registry import same_version
+
+    pipeline, registry = _both(ctx)
+    ours = {topic.subject: pipeline.schema_of(topic) for topic in pipeline.topics.values() if topic.schema}
+    rows: list[dict[str, Any]] = []
+    for subject in sorted({*registry.subjects(), *ours}):
+        versions = registry.versions(subject)
+        here = same_version(versions, ours[subject]) if subject in ours else None
+        rows.append(
+            {
+                "subject": subject,
+                "versions": {version.number: version.schema_id for version in versions},
+                "compatibility": registry.compatibility(subject),
+                "folder": here.number if here else "not registered" if subject in ours else "no schema",
+            }
+        )
+    if json:
+        print_json(rows)
+        return
+    table = Table("subject", "version (id)", "compatibility", "the folder's", box=None)
+    for row in rows:
+        numbers = ", ".join(f"{number} ({schema_id})" for number, schema_id in row["versions"].items())
+        ours_is = f"version {row['folder']}" if isinstance(row["folder"], int) else row["folder"]
+        table.add_row(row["subject"], numbers or "none", row["compatibility"], ours_is)
+    out.print(table)
+
+
+@app.command()
+def diff(ctx: typer.Context, json: Json = False) -> None:
+    """Field by field, what the folder's schemas change against the latest registered ones."""
+    from shardlake.avro.evolution import changes
+    from shardlake.provision import check_schemas
+
+    pipeline, registry = _both(ctx)
+    found = {
+        check.topic.subject: changes(check.versions[-1].schema, pipeline.schema_of(check.topic))
+        if check.versions
+        else None
+        for check in check_schemas(pipeline, registry)
+    }
+    if json:
+        print_json({subject: [asdict(one) for one in those or []] for subject, those in found.items()})
+        return
+    for subject, those in found.items():
+        out.print(f"[bold]{subject}[/]  " + ("not registered yet" if those is None else "" if those else "no change"))
+        for one in those or []:
+            out.print(f"  {_line(one)}")
+
+
+@app.command()
+def check(ctx: typer.Context, json: Json = False) -> None:
+    """Whether each schema of the folder can be registered. Exit code 1 where one cannot."""
+    from shardlake.provision import check_schemas
+
+    pipeline, registry = _both(ctx)
+    checks = check_schemas(pipeline, registry)
+    if json:
+        print_json(
+            [{"subject": one.topic.subject, "accepted": not one.refused, "reasons": one.reasons} for one in checks]
+        )
+    else:
+        for one in checks:
+            out.print(f"[bold]{one.topic.subject}[/]  {_verdict(one)}")
+            for reason in one.reasons:
+                out.print(f"  {escape(reason)}")
+    refused = [one.topic.subject for one in checks if one.refused]
+    if refused:
+        msg = f"{len(refused)} of {len(checks)} schemas cannot follow the registered ones: {', '.join(refused)}."
+        raise ShardlakeError(msg, "Give new fields a default, and keep the types of those there are.")
+
+
+@app.command()
+def register(ctx: typer.Context) -> None:
+    """Register the folder's schemas; all or, where one is refused, none. Those that are registered stay as they are."""
+    from shardlake.provision import register_schemas
+
+    for subject, schema_id in register_schemas(*_both(ctx)).items():
+        err.print(f"{subject} has the id {schema_id}")
+
+
+def _both(ctx: typer.Context) -> tuple[Pipeline, Registry]:
+    from shardlake.avro.registry import Registry
+
+    return Pipeline.load(ctx.obj.pipeline), Registry(Settings.read().schema_registry_url)
+
+
+def _verdict(one: Check) -> str:
+    if one.refused:
+        return "[bold red]cannot be registered[/]"
+    if one.registered:
+        return f"is registered: version {one.registered.number}, id {one.registered.schema_id}"
+    return f"can be registered, as version {one.versions[-1].number + 1}" if one.versions else "is not registered yet"
+
+
+def _line(change: Change) -> str:
+    from shardlake.avro.evolution import kind
+
+    if change.what in ("added", "removed"):
+        field = change.after or change.before
+        default = f"default {_literal(field['default'])}" if "default" in field else "no default"
+        sign = "[green]+" if change.what == "added" else "[red]-"
+        return f"{sign} {change.field}[/]: {escape(kind(field['type']))}, {escape(default)}"
+    name = f"{change.field}, {change.what}" if change.field else f"the record's {change.what}"
+    before, after = (
+        kind(value) if change.what == "type" else _literal(value) for value in (change.before, change.after)
+    )
+    return f"[yellow]~ {name}[/]: {escape(before)} → {escape(after)}"
+
+
+def _literal(value: Any) -> str:
+    return "null" if value is None else str(value)
