@@ -87,6 +87,11 @@ class Pipeline:
         return self.sources[0]
 
     @property
+    def on_broker(self) -> list[Topic]:
+        """Those that are topics; the others are tables of the lake alone."""
+        return [topic for topic in self.topics.values() if topic.partitions]
+
+    @property
     def sources(self) -> list[Topic]:
         """The topics that jobs read: those with dead letters."""
         return [topic for topic in self.topics.values() if topic.dead_letters]

@@ -23,7 +23,7 @@ def provision(pipeline: Pipeline, settings: Settings) -> None:
     Raises Unavailable where broker or registry are down, BadInput where a topic has another number of partitions, and
     ShardlakeError where a schema cannot follow the one that is registered.
     """
-    _make_topics([topic for topic in pipeline.topics.values() if topic.partitions], settings)
+    _make_topics(pipeline.on_broker, settings)
     register_schemas(pipeline, Registry(settings.schema_registry_url))
 
 
@@ -50,11 +50,7 @@ def check_schemas(pipeline: Pipeline, registry: Registry) -> list[Check]:
 
     Raises Unavailable where the registry is down.
     """
-    return [
-        _check(topic, pipeline.schema_of(topic), registry)
-        for topic in pipeline.topics.values()
-        if topic.schema and topic.partitions
-    ]
+    return [_check(topic, pipeline.schema_of(topic), registry) for topic in pipeline.on_broker if topic.schema]
 
 
 def register_schemas(pipeline: Pipeline, registry: Registry) -> dict[str, int]:

@@ -44,7 +44,7 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Path:
     for name in STATE:
         shutil.rmtree(jobs / name, ignore_errors=True)
     (jobs / "last.json").unlink(missing_ok=True)
-    written = [topic.name for topic in pipeline.topics.values() if topic.partitions and topic not in pipeline.sources]
+    written = [topic.name for topic in pipeline.on_broker if topic not in pipeline.sources]
     delete(settings.kafka_bootstrap_servers, written)
     provision(pipeline, settings)
     return aside

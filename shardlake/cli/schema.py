@@ -31,7 +31,7 @@ def list_schemas(ctx: typer.Context, json: Json = False) -> None:
     from shardlake.avro.registry import same_version
 
     pipeline, registry = _both(ctx)
-    ours = {topic.subject: pipeline.schema_of(topic) for topic in pipeline.topics.values() if topic.schema}
+    ours = {topic.subject: pipeline.schema_of(topic) for topic in pipeline.on_broker if topic.schema}
     rows: list[dict[str, Any]] = []
     for subject in sorted({*registry.subjects(), *ours}):
         versions = registry.versions(subject)

@@ -34,7 +34,7 @@ def topics(pipeline: Pipeline, settings: Settings) -> Iterator[Finding]:
     """The pipeline's topics and their numbers of partitions."""
     there = metadata(settings.kafka_bootstrap_servers).topics
     wrong = False
-    for topic in pipeline.topics.values():
+    for topic in pipeline.on_broker:
         if topic.name not in there:
             wrong = True
             yield Finding("topics", False, f"there is no topic {topic.name}", UP_AGAIN)
@@ -57,7 +57,7 @@ def schemas(pipeline: Pipeline, settings: Settings) -> Iterator[Finding]:
     fix = "Put BACKWARD back, as `shardlake up` sets it: with another, jobs may meet records that they cannot read."
     yield Finding("registry mode", level in BACKWARD, f"compatibility is {level}", fix)
     wrong = False
-    for topic in pipeline.topics.values():
+    for topic in pipeline.on_broker:
         if topic.schema is None:
             continue
         newest = _ask(f"{base}/subjects/{topic.subject}/versions/latest")
