@@ -4,7 +4,7 @@
 
 The latency is Apache's %D, an integer of microseconds, or nginx's $request_time, seconds with a decimal point, bare
 or as `rt=0.123`. What a line lacks, or writes as `-`, is null. A request that is not METHOD TARGET PROTOCOL is kept
-as the message. Source: the Apache HTTP Server's mod_log_config.
+as the message. A number that no field could hold makes the line none. Source: the Apache HTTP Server's mod_log_config.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 """Possessive: nothing that a quoted text has taken is tried again, which is half of the parser's time."""
 LINE = re.compile(
     r"(?:(?P<host>[\w.-]++:\d+) )?(?P<client>[^\s\"\[]+) (?P<ident>\S+) (?P<user>\S+|[^\[\"]+?) \[(?P<time>[^\]]+)\] "
-    rf"{QUOTED.replace('(', '(?P<request>', 1)} (?P<status>\d{{3}}|-) (?P<bytes>\d+|-)"
+    rf"{QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
     rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)})?"
-    r"(?: (?:rt=)?(?P<latency>\d+(?:\.\d+)?|-))?\s*"
+    r"(?: (?:rt=)?(?P<latency>[0-9]{1,15}(?:\.[0-9]{1,15})?|-))?\s*"
 )
 REQUEST = re.compile(r"([A-Z][A-Z-]*) (\S+)(?: HTTP/\d(?:\.\d)?)?")
 MONTHS = {

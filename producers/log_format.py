@@ -88,14 +88,14 @@ def _directive(whole: str, letter: str, name: str) -> tuple[Fields, str]:
     if letter == "r":
         return access_log.request, SPACED
     if letter == "s":
-        return lambda text: {"status": int(text)} if re.fullmatch(r"\d{3}", text) else None, BARE
+        return lambda text: {"status": int(text)} if re.fullmatch("[0-9]{3}", text) else None, BARE
     if letter in "bB":
         return lambda text: _or_none("response_bytes", fields.integer(text, 2**63 - 1)), BARE
     if letter in "DT":
         per = 1 if letter == "D" else MICROSECONDS_PER.get(name or "s")
         if per is None:
             raise _unknown(whole)
-        return lambda text: {"latency_ms": int(text) * per / 1000} if text.isdigit() else None, BARE
+        return lambda text: {"latency_ms": int(text) * per / 1000} if re.fullmatch("[0-9]{1,15}", text) else None, BARE
     if letter == "t":
         return _time(whole, name)
     if letter == "i" and name.lower() in ("user-agent", "referer", "referrer"):
@@ -111,7 +111,7 @@ def _time(whole: str, name: str) -> tuple[Fields, str]:
     if not name:
         return lambda text: _or_none("event_time", access_log.time(text)), r"\[([^\]]*)\]"
     if name in ("sec", "msec", "usec"):
-        return lambda text: _or_none("event_time", fields.time(text)), r"(\d+)"
+        return lambda text: _or_none("event_time", fields.time(text)), "([0-9]{1,19})"
     raise _unknown(whole)
 
 

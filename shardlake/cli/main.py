@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rich.markup import escape
 
 from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, schema, setup, stack
 from shardlake.cli.output import err
-from shardlake.errors import ShardlakeError
+from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.settings import state_folder
 
 app = typer.Typer(
@@ -76,6 +77,12 @@ def main() -> None:
         if error.hint:
             err.print(f"  {escape(error.hint)}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if verbose or error.errno != errno.ENOSPC:
+            raise
+        err.print(f"[bold red]error:[/] The disk is full: {escape(str(error.filename or 'of a folder in use'))}.")
+        err.print("  Make space and run the command again: `shardlake doctor` shows which disk it is.")
+        sys.exit(Unavailable.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

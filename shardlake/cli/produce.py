@@ -182,6 +182,9 @@ def _send(
     except KeyboardInterrupt:
         interrupted = True
         err.print("interrupted: waiting for the reports of what was sent")
+    except BadInput as error:
+        before = sending.delivery.finish().total_acknowledged
+        raise BadInput(f"{error.message} {before:,} events before it are in the topic.", error.hint) from error
     account = sending.delivery.finish()
     seconds = time.monotonic() - began
     return {

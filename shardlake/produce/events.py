@@ -11,6 +11,7 @@ from typing import Any
 
 from shardlake.avro.codec import MAX_VALUE_BYTES, encoder
 from shardlake.avro.registry import Registry
+from shardlake.errors import BadInput
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Acknowledged, Delivery
 from shardlake.produce.lines import Line, read
@@ -50,12 +51,20 @@ class Sender:
     def __init__(self, pipeline: Pipeline, topic: Topic, registry: Registry, delivery: Delivery) -> None:
         schema = pipeline.schema_of(topic)
         self.encode = encoder(schema, registry.schema_id(topic.subject, schema))
+        self._topic = topic
         self._key = topic.key
         self._deliver = delivery.send
 
     def send(self, event: Event, acknowledged: Acknowledged | None = None) -> bool:
-        """False where the event is too large for the topic's readers; then it was not sent."""
-        value = self.encode(event)
+        """False where the event is too large for the topic's readers; then it was not sent.
+
+        Raises BadInput, naming the fields, where the event does not fit the topic's schema.
+        """
+        try:
+            value = self.encode(event)
+        except (ValueError, TypeError) as error:
+            msg = f"An event of {self._topic.name} cannot be encoded: {error}."
+            raise BadInput(msg, "What producers/ makes must fit the schema: correct the one that made it.") from error
         if len(value) > MAX_VALUE_BYTES:
             return False
         key = event.get(self._key) if self._key else None

@@ -68,6 +68,9 @@ def test_a_line_has_these_fields(line: str, fields: dict[str, Any]) -> None:
         '1.1.1.1 - - [yesterday] "GET / HTTP/1.1" 200 1',
         f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" OK 1',
         f'1.1.1.1 - - {TIME} "GET / HTTP/1.1 200 1',
+        f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 99999999999999999999',
+        f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 1 "-" "-" {"9" * 400}',
+        f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" ²²² 1',
     ],
 )
 def test_what_is_no_access_log_line_is_left_to_others(line: str) -> None:
