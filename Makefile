@@ -40,8 +40,9 @@ format: $(VENV)/installed ## format and fix what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent
+bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent, and what each job adds
 	@$(BIN)/python -m bench.jobs $(BENCH_ARGS)
+	@$(BIN)/python -m bench.added_jobs
 
 bench-producer: setup ## events a second of one producing process beside AvroSerializer in a plain loop
 	@$(BIN)/python -m bench.producer $(BENCH_ARGS)

@@ -33,6 +33,7 @@ from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
 MILLION = 1_000_000
+JOBS = ("archive", "service_health")
 say = Console(stderr=True, highlight=False).print
 
 
@@ -64,14 +65,16 @@ def plain(statement: str) -> str:
     return statement
 
 
-def run(stack: RunningStack, topic: str, count: int, *, ours: bool) -> dict[str, float]:
+def run(
+    stack: RunningStack, topic: str, count: int, *, ours: bool = True, jobs: Sequence[str] = JOBS
+) -> dict[str, float]:
     """One run over a topic to its end; CPU-seconds and wall seconds. Exits where rows are missing."""
     shutil.rmtree(stack.settings.lake_folder, ignore_errors=True)
     stack.settings.lake_folder.mkdir()
     stack.stack.servers["taskmanager"].restart()
     while not stack.stack.servers["taskmanager"].is_ready():
         time.sleep(0.1)
-    environment = {"BENCH_TOPIC": topic, "BENCH_OURS": str(int(ours))}
+    environment = {"BENCH_TOPIC": topic, "BENCH_OURS": str(int(ours)), "BENCH_JOBS": ",".join(jobs)}
     before, began = _cpu(stack), time.monotonic()
     pid = os.fork()
     if pid == 0:  # the client's JVM needs an environment of its own
@@ -97,11 +100,12 @@ def _submit(stack: RunningStack) -> None:
     """Run as the client: the application's own code, over another topic, bounded, with either format."""
     from shardlake.flink import application
     from shardlake.flink.job import Tables
-    from shardlake.flink.submit import client_environment
+    from shardlake.flink.submit import REMOTE, client_environment
     from shardlake.flink.tables import table_definitions
 
-    os.environ.update(client_environment())
+    os.environ.update({**client_environment(), **REMOTE})
     ours, topic = os.environ["BENCH_OURS"] == "1", os.environ["BENCH_TOPIC"]
+    chosen: dict[str, dict[str, str]] = {job: {} for job in os.environ["BENCH_JOBS"].split(",")}
 
     def bounded(*arguments: Any) -> Iterator[str]:
         for statement in table_definitions(*arguments):
@@ -114,13 +118,14 @@ def _submit(stack: RunningStack) -> None:
 
     changes: dict[str, Any] = {"table_definitions": bounded} | ({} if ours else {"build": without_dead_letters})
     with patch.multiple(application, **changes):
-        _, statements = application.statement_set(stack.pipeline, stack.settings, {"archive": {}, "service_health": {}})
+        _, statements = application.statement_set(stack.pipeline, stack.settings, chosen)
     statements.execute()
 
 
 def _cpu(stack: RunningStack) -> float:
+    """Of the servers, and of the Python workers that have ended, which are the task manager's children."""
     times = [psutil.Process(server.pid).cpu_times() for server in stack.stack.servers.values()]
-    return sum(one.user + one.system for one in times)
+    return sum(one.user + one.system + one.children_user + one.children_system for one in times)
 
 
 def main() -> None:
@@ -135,7 +140,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state), checkpoint_seconds=10) as stack:
         for size in sizes:
             say(f"filling a topic with {size:,} events")
-            _make_topic(stack, f"bench-{size}")
+            make_topic(stack, f"bench-{size}")
             fill(stack.pipeline, stack.settings, f"bench-{size}", size)
         say("a run of each to warm up, not counted")
         for ours in (True, False):
@@ -181,7 +186,8 @@ def report(samples: list[dict[str, Any]], sizes: list[int]) -> None:
     say(f"load average {load}; steal {psutil.cpu_times_percent().steal} %")
 
 
-def _make_topic(stack: RunningStack, name: str) -> None:
+def make_topic(stack: RunningStack, name: str) -> None:
+    """As the pipeline's topic of events."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": stack.settings.kafka_bootstrap_servers})

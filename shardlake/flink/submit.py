@@ -22,6 +22,9 @@ CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """It plans for some seconds and ends. No class-data archive: the planner's code generation fails with one."""
 
 
+REMOTE = {"_python_worker_execution_mode": "process"}
+"""Environment of a client of a remote cluster: PyFlink would take that for its own, and run Python functions itself."""
+
 REFUSED = "refused: "
 """Before the message and hint of an error of ours, as JSON, in the client's log."""
 
@@ -110,8 +113,7 @@ class Submission:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                # Otherwise PyFlink takes the remote cluster for its own, and offers to run its Python functions itself.
-                env={**client_environment(), "_python_worker_execution_mode": "process"},
+                env={**client_environment(), **REMOTE},
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
