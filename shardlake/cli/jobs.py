@@ -99,15 +99,18 @@ def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 
     from shardlake.flink.cluster import Cluster
 
-    found = Cluster(Settings.read().flink_rest_url).jobs()
+    cluster = Cluster(Settings.read().flink_rest_url)
+    found = cluster.jobs()
+    late = {job.job_id: cluster.late_events(job.job_id) for job in found if job.is_running}
     if json:
-        print_json([asdict(job) for job in found])
+        print_json([{**asdict(job), "late_events": late.get(job.job_id)} for job in found])
         return
-    table = Table("job", "name", "state", "running s", "restarts", "checkpoints", "last checkpoint", box=None)
+    table = Table("job", "name", "state", "running s", "restarts", "late", "checkpoints", "last checkpoint", box=None)
     for job in found:
         age = "none yet" if job.checkpoint_age_seconds is None else f"{job.checkpoint_age_seconds:.0f} s ago"
         table.add_row(
-            job.job_id, job.name, job.state, f"{job.duration_seconds:.0f}", str(job.restarts), str(job.checkpoints), age
+            *(job.job_id, job.name, job.state, f"{job.duration_seconds:.0f}", str(job.restarts)),
+            *(f"{late.get(job.job_id, '')}", str(job.checkpoints), age),
         )
     out.print(table if found else "no job has run on this Flink")
 

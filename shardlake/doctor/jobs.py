@@ -34,13 +34,13 @@ def jobs(settings: Settings) -> Iterator[Finding]:
         return
     folder = Path(settings.jobs_folder)
     last, newest_kept = LastEnd.read(folder), newest_state(folder)
-    if last and not _path(last.savepoint).exists() and not _is_newer(newest_kept, folder / "last.json"):
+    if last and not Path(last.savepoint).exists() and not _is_newer(newest_kept, folder / "last.json"):
         words = f"the savepoint with which the jobs were {last.how} is gone: {last.savepoint}"
         fix = "Put it back from a copy. From an older state what the lake holds already would be written again."
         yield Finding("savepoint", False, words, fix)
     if newest_kept is None and not known:
         yield Finding("jobs", True, "none has been started; `shardlake jobs run` does")
-    elif last and newest_kept and _path(last.savepoint).name == newest_kept.name:
+    elif last and newest_kept and Path(last.savepoint).name == newest_kept.name:
         yield Finding("jobs", True, f"{last.how} on purpose; `shardlake jobs run` goes on")
     else:
         cause = _innermost(settings, known[0]["jid"]) if known else "Flink, or the whole stack, was started anew"
@@ -91,10 +91,6 @@ def _completed_ms(history: dict[str, Any]) -> int:
     """When a checkpoint has completed last; 0 where none has."""
     completed = (history.get("latest") or {}).get("completed") or {}
     return int(completed.get("latest_ack_timestamp", 0))
-
-
-def _path(url: str) -> Path:
-    return Path(url.removeprefix("file:"))
 
 
 def _is_newer(state: Path | None, than: Path) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 
 import requests
 
@@ -77,16 +78,26 @@ class Cluster:
 
     def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
         """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""
-        found: dict[int, int] = {}
         wanted = re.compile(rf"\.topic\.{re.escape(topic)}\.partition\.(\d+)\.currentOffset$")
+        return {
+            int(match[1]): int(metric["max"]) + 1
+            for match, metric in self._metrics(job_id, wanted)
+            if metric["max"] >= 0
+        }
+
+    def late_events(self, job_id: str) -> int:
+        """How many events the job has listed as late since it started, or was restarted: Flink's metric late_events."""
+        return sum(int(metric["sum"]) for _, metric in self._metrics(job_id, re.compile(r"\.late_events$")))
+
+    def _metrics(self, job_id: str, wanted: re.Pattern[str]) -> Iterator[tuple[re.Match[str], dict[str, Any]]]:
+        """Each metric of that name in each vertex, over its subtasks."""
         for vertex in self._get(f"/jobs/{job_id}")["vertices"]:
             path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
             names = [metric["id"] for metric in self._get(path) if wanted.search(metric["id"])]
-            for metric in self._get(f"{path}?get={','.join(names)}") if names else []:
+            for metric in self._get(f"{path}?get={','.join(map(quote, names))}") if names else []:
                 match = wanted.search(metric["id"])
-                if match and metric["max"] >= 0:
-                    found[int(match[1])] = int(metric["max"]) + 1
-        return found
+                if match:
+                    yield match, metric
 
     def stop(self, job_id: str, folder: str, *, drain: bool, timeout_seconds: float = 120) -> str:
         """Stop with a savepoint in `folder`; its path.

@@ -122,11 +122,11 @@ def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_
     # A savepoint that is gone.
     stack.shardlake("jobs", "stop")
     assert list(amiss(stack)) == ["dead letters of app-logs"]
-    last = Path(json.loads((Path(stack.settings.jobs_folder) / "last.json").read_text())["savepoint"][5:])
+    last = Path(json.loads((Path(stack.settings.jobs_folder) / "last.json").read_text())["savepoint"])
     shutil.move(last, last.with_name("moved"))
     (last.with_name("moved") / "_metadata").rename(last.with_name("moved") / "hidden")
     found = amiss(stack)
-    assert f"the savepoint with which the jobs were stopped is gone: file:{last}" in found["savepoint"][0]
+    assert f"the savepoint with which the jobs were stopped is gone: {last}" in found["savepoint"][0]
     (last.with_name("moved") / "hidden").rename(last.with_name("moved") / "_metadata")
     shutil.move(last.with_name("moved"), last)
 

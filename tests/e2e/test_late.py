@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shardlake.flink.cluster import Cluster
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
 from shardlake.testing.stack import RunningStack, running_stack
@@ -46,6 +47,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         stack.stack.servers["taskmanager"].restart()
         topic.send_events([at(second, 10_000 + second) for second in LATE])
         wait_for(lambda: rows(stack, "SELECT count(*) FROM late_events")[0][0] > 0, 90, "late events")
+        cluster = Cluster(stack.settings.flink_rest_url)
+        job_id = cluster.jobs()[0].job_id
+        # Once for service_health, once for sessions.
+        wait_for(lambda: cluster.late_events(job_id) == 2 * len(LATE), 30, "the metric late_events")
+        assert f" {2 * len(LATE)} " in stack.shardlake("jobs", "list")
         topic.send_events([at(MINUTES * 60 + second, 20_000 + second) for second in range(60)])
         stack.shardlake("jobs", "finish")
         yield stack
