@@ -126,5 +126,5 @@ def dead_letters(stack: RunningStack) -> int:
 def test_unknown_jobs_are_refused(shardlake_stack: RunningStack) -> None:
     said = shardlake_stack.shardlake("jobs", "run", "archive", "sessionz", exit_code=2)
     assert "no job 'sessionz'" in said
-    assert "archive, service_health" in said
+    assert "archive, error_alerts, service_health, sessions" in said
     assert not Cluster(shardlake_stack.settings.flink_rest_url).jobs()
