@@ -35,5 +35,8 @@ def log4j(folder: Path, level: str = "info") -> Path:
         "appender.stdout.type = Console\n"
         "appender.stdout.layout.type = PatternLayout\n"
         "appender.stdout.layout.pattern = %d{ISO8601} %-5p %c{1} %m%n\n"
+        # It writes down the whole environment of each Python worker, and so a key that was given by it.
+        "logger.beam.name = org.apache.beam.runners.fnexecution.control.DefaultJobBundleFactory\n"
+        "logger.beam.level = off\n"
     )
     return path
