@@ -18,6 +18,7 @@ from shardlake.flink import plan
 from shardlake.flink.job import Insert, Tables
 from shardlake.flink.submit import REFUSED
 from shardlake.flink.tables import dead_letters_query, table_definitions
+from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
@@ -83,7 +84,7 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
         "restart-strategy.exponential-delay.max-backoff": "10 s",
         # The workers of Python functions import the pipeline's modules by the names that the client knew them by.
         "python.files": f"file://{python_files}",
-        "python.executable": sys.executable,
+        "python.executable": str(layout.WORKERS_PYTHON),
         "python.client.executable": sys.executable,
         "table.local-time-zone": "UTC",
         # A partition that gets nothing must not hold back every window; one that is only slow must: what it has would

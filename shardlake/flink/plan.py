@@ -56,7 +56,6 @@ def numbered(compiled: str) -> str:
         node["id"] = numbers[node["id"]]
     for edge in plan["edges"]:
         edge["source"], edge["target"] = numbers[edge["source"]], numbers[edge["target"]]
-    plan["nodes"].sort(key=lambda node: bool(re.search("-sink_", node["type"])))
     return json.dumps(plan)
 
 
@@ -66,8 +65,9 @@ def compare(before: str, now: str) -> Change:
     Raises BadInput where a window, or whatever else has state, would not find its own again: Flink would start it
     empty, in silence.
     """
-    old, new = _stateful(json.loads(before)), _stateful(json.loads(now))
-    old_sinks, new_sinks = _sinks(json.loads(before)), _sinks(json.loads(now))
+    old_plan, new_plan = json.loads(before), json.loads(now)
+    old, new = _stateful(old_plan), _stateful(new_plan)
+    old_sinks, new_sinks = _sinks(old_plan), _sinks(new_plan)
     for number, (layout, sinks) in old.items():
         staying = sorted(sinks & new_sinks)
         if staying and (number not in new or new[number][0] != layout):

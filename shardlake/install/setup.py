@@ -44,6 +44,8 @@ def install(say: Callable[[str], None]) -> None:
             say("the Java runtime's class-data archive (once, about 4 s)")
             _run([str(layout.JAVA), "-Xshare:dump"], "The Java runtime's class-data archive could not be made")
         _unpack(_fetch(say))
+        layout.WORKERS_PYTHON.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m shardlake.flink.python_worker "$@"\n')
+        layout.WORKERS_PYTHON.chmod(0o755)
         say("compiling the jobs' decoder and lake sink (once, about 3 s)")
         _compile()
         shutil.rmtree(layout.ARCHIVES, ignore_errors=True)

@@ -40,6 +40,18 @@ def servers(state: Path) -> list[psutil.Process]:
     return [psutil.Process(server["pid"]) for server in found.values()]
 
 
+def of_group(leader: int) -> list[psutil.Process]:
+    """Those of a task manager's own: its workers for functions in Python."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == leader and process.pid != leader:
+                found.append(process)
+        except ProcessLookupError:
+            continue
+    return found
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
@@ -72,6 +84,17 @@ def test_no_server_outlives_its_launcher(tmp_path: Path, sent: signal.Signals) -
         assert asked.returncode == 3
         assert "No stack is running" in asked.stderr
         assert not data.exists()
+
+
+def test_no_python_worker_outlives_its_task_manager_not_even_one_that_is_starting(stack: RunningStack) -> None:
+    leader = stack.stack.servers["taskmanager"].pid
+    jobs = stack.start("jobs", "run", "archive", "error_alerts")
+    # It asks the task manager what to do, and would wait for the answer for ever.
+    wait_for(lambda: any("beam_boot" in " ".join(p.cmdline()) for p in of_group(leader)), 60, "a worker that starts")
+    os.kill(leader, signal.SIGKILL)
+    wait_for(lambda: not of_group(leader), 20, "the end of all workers")
+    jobs.terminate()
+    jobs.communicate(timeout=30)
 
 
 def test_a_taken_port_is_named_with_its_holder_and_nothing_is_started(tmp_path: Path) -> None:
