@@ -13,7 +13,7 @@ from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS
 from shardlake.flink.application import NAME
 from shardlake.flink.cluster import ENDED
-from shardlake.flink.resume import LastEnd, newest_state
+from shardlake.flink.resume import LastEnd, lost_savepoint, newest_state
 from shardlake.settings import Settings
 
 LATE_INTERVALS = 5
@@ -34,8 +34,8 @@ def jobs(settings: Settings) -> Iterator[Finding]:
         return
     folder = Path(settings.jobs_folder)
     last, newest_kept = LastEnd.read(folder), newest_state(folder)
-    if last and not Path(last.savepoint).exists() and not _is_newer(newest_kept, folder / "last.json"):
-        words = f"the savepoint with which the jobs were {last.how} is gone: {last.savepoint}"
+    if last and (lost := lost_savepoint(folder)):
+        words = f"the savepoint with which the jobs were {last.how} is gone: {lost}"
         fix = "Put it back from a copy. From an older state what the lake holds already would be written again."
         yield Finding("savepoint", False, words, fix)
     if newest_kept is None and not known:
@@ -91,10 +91,6 @@ def _completed_ms(history: dict[str, Any]) -> int:
     """When a checkpoint has completed last; 0 where none has."""
     completed = (history.get("latest") or {}).get("completed") or {}
     return int(completed.get("latest_ack_timestamp", 0))
-
-
-def _is_newer(state: Path | None, than: Path) -> bool:
-    return state is not None and (state / "_metadata").stat().st_mtime > than.stat().st_mtime
 
 
 def _ask(settings: Settings, path: str) -> Any:

@@ -50,7 +50,17 @@ class LastEnd:
 def newest_state(folder: Path) -> Path | None:
     """The checkpoint or savepoint completed last; `_metadata` is written when it is complete."""
     found = [*folder.glob("checkpoints/*/chk-*/_metadata"), *folder.glob("savepoints/*/_metadata")]
-    return max(found, key=lambda path: path.stat().st_mtime_ns).parent if found else None
+    return max((path.parent for path in found), key=_completed_ns, default=None)
+
+
+def lost_savepoint(folder: Path) -> Path | None:
+    """The savepoint with which the application ended last, where it is gone and no run since has left newer state."""
+    last, newest = LastEnd.read(folder), newest_state(folder)
+    if last is None:
+        return None
+    savepoint = Path(urlparse(last.savepoint).path)
+    is_superseded = newest is not None and _completed_ns(newest) > (folder / "last.json").stat().st_mtime_ns
+    return None if (savepoint / "_metadata").is_file() or is_superseded else savepoint
 
 
 Offsets = Mapping[str, Mapping[int, int]]
@@ -73,11 +83,8 @@ def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wante
     if wanted is not None and not (wanted / "_metadata").is_file():
         msg = f"{wanted} is no savepoint: it has no _metadata."
         raise BadInput(msg, f"The newest is {newest or 'none'}; `jobs run` without --from takes it.")
-    if wanted is None and last and last.how == STOPPED:
-        savepoint = Path(urlparse(last.savepoint).path)
-        if not (savepoint / "_metadata").is_file() and not _is_newer(state, folder / "last.json"):
-            msg = f"The savepoint with which the jobs were stopped is gone: {savepoint}."
-            raise BadInput(msg, REWIND)
+    if wanted is None and last and last.how == STOPPED and (lost := lost_savepoint(folder)):
+        raise BadInput(f"The savepoint with which the jobs were stopped is gone: {lost}.", REWIND)
     if state is None:
         if any(next_offsets.values()):
             msg = f"The lake has rows, and {folder} has no savepoint or checkpoint to go on from."
@@ -124,8 +131,8 @@ def _check_is_not_older(state: Path, topic: str, next_offsets: Mapping[int, int]
             raise BadInput(msg, "`shardlake jobs run` takes the newest state. " + REWIND)
 
 
-def _is_newer(state: Path | None, file: Path) -> bool:
-    return state is not None and (state / "_metadata").stat().st_mtime_ns > file.stat().st_mtime_ns
+def _completed_ns(state: Path) -> int:
+    return (state / "_metadata").stat().st_mtime_ns
 
 
 def _specific(offsets: Mapping[int, int]) -> str:
