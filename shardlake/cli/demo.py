@@ -260,13 +260,16 @@ def _report(pipeline: Pipeline, settings: Settings, log: Path | None, seconds: f
     out.print("\n[bold]Windows of a minute, by service[/] (lake table service_health)")
     out.print(rows_table(windows.columns, windows.rows))
     topic = pipeline.events_topic
-    ((events, timeless, counted),) = query(
+    ((events, timeless, counted, late),) = query(
         f"SELECT count(*), count(*) FILTER ({topic.event_time} IS NULL), "
-        f"(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health) FROM {topic.lake_table}",
+        "(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health), "
+        f"(SELECT count(*) FROM late_events WHERE missed_table = 'service_health') FROM {topic.lake_table}",
         tables,
     ).rows
-    late = events - timeless - counted
-    out.print(f"{events:,} events = {counted:,} in windows + {timeless:,} without a time + {late:,} after their window")
+    rest = events - timeless - counted - late
+    nowhere = f" + [red]{rest:,} in neither[/]" if rest else ""
+    found = f"{counted:,} in windows + {timeless:,} without a time + {late:,} after their window"
+    out.print(f"{events:,} events = {found}{nowhere}")
     accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake_folder)
     out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
     out.print(_account_table(accounts))
