@@ -31,25 +31,31 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from rich.console import Console
 from rich.table import Table
 
-from shardlake.avro.registry import Registry
-from shardlake.produce.delivery import TIMEOUT_SECONDS, Delivery, producer_settings
-from shardlake.produce.events import Event, Sender
+from shardlake.produce.delivery import TIMEOUT_SECONDS, producer_settings
+from shardlake.produce.events import Event
+from shardlake.produce.sending import Sending
 from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
 MILLION = 1_000_000
-OURS, PLAIN, LATEST = "shardlake", "AvroSerializer", "AvroSerializer, use.latest.version"
+OURS, LEDGER = "shardlake", "shardlake, with a ledger"
+PLAIN, LATEST = "AvroSerializer", "AvroSerializer, use.latest.version"
 say = Console(stderr=True, highlight=False).print
 
 
-def ours(stack: RunningStack, events: list[Event]) -> int:
-    """Send with the engine's own classes; how many were acknowledged."""
-    topic = stack.pipeline.events_topic
-    delivery = Delivery(stack.settings.kafka_bootstrap_servers, topic.name, say)
-    send = Sender(stack.pipeline, topic, Registry(stack.settings.schema_registry_url), delivery).send
-    for event in events:
-        send(event)
-    return delivery.finish().total_acknowledged
+def ours(stack: RunningStack, events: list[Event], ledger: Path | None = None) -> int:
+    """Send as `shardlake produce` does; how many were acknowledged."""
+    sending = Sending(stack.pipeline, stack.settings, stack.pipeline.events_topic, ledger, say)
+    send = sending.sender.send
+    for number, event in enumerate(events):
+        send(event, None, ("bench", number))
+    return sending.delivery.finish().total_acknowledged
+
+
+def with_ledger(stack: RunningStack, events: list[Event]) -> int:
+    """The same, with what becomes of each event written down."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ours(stack, events, Path(folder))
 
 
 def plain(stack: RunningStack, events: list[Event], **latest: bool) -> int:
@@ -83,6 +89,7 @@ def plain(stack: RunningStack, events: list[Event], **latest: bool) -> int:
 
 WAYS: dict[str, Callable[[RunningStack, list[Event]], int]] = {
     OURS: ours,
+    LEDGER: with_ledger,
     PLAIN: plain,
     LATEST: lambda stack, events: plain(stack, events, **{"use.latest.version": True}),
 }
@@ -152,7 +159,7 @@ def report(samples: list[dict[str, Any]], events: int) -> None:
     for way in WAYS:
         row(f"CPU-s per million, {way}", [cpu / events * MILLION for cpu in figures(way, "cpu_seconds")])
     row("broker's CPU-s per million", [s["broker_cpu_seconds"] / events * MILLION for s in samples])
-    for way in (PLAIN, LATEST):
+    for way in (LEDGER, PLAIN, LATEST):
         for name in ("seconds", "cpu_seconds"):
             ratios = [b / a for a, b in zip(figures(OURS, name), figures(way, name), strict=True)]
             row(f"{name.replace('_', ' ')}: {way} / shardlake", ratios)

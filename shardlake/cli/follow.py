@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shardlake.cli.output import err
-from shardlake.pipeline import Pipeline, Topic
-from shardlake.settings import Settings, state_folder
+from shardlake.settings import state_folder
+
+if TYPE_CHECKING:
+    from shardlake.produce.sending import Sending
 
 SAY_EVERY_SECONDS = 5
 
 
 def follow(
-    pipeline: Pipeline,
-    settings: Settings,
-    topic: Topic,
+    to: Callable[..., Sending],
     paths: list[str],
     module: ModuleType,
     as_event: Any,
@@ -29,23 +30,22 @@ def follow(
     """Follow until SIGTERM, Ctrl-C, or nothing new for `until_idle` seconds; the summary."""
     from shardlake import topics
     from shardlake.avro.codec import Decoder, Undecodable
-    from shardlake.avro.registry import Registry
     from shardlake.produce import discovery
     from shardlake.produce.content import Content
-    from shardlake.produce.delivery import Delivery
-    from shardlake.produce.events import Read, Sender
+    from shardlake.produce.events import Read
     from shardlake.produce.follow import Destination, Follower, in_topic
     from shardlake.produce.positions import StateFile
 
     for path in paths:
         discovery.check(path)
     patterns = [str(Path(path).absolute()) for path in paths]
+    sending = to(say=tell, timeout_seconds=None)
+    pipeline, topic, delivery = sending.pipeline, sending.topic, sending.delivery
+    servers = sending.settings.kafka_bootstrap_servers
     state_file = StateFile(state or state_folder(pipeline.folder) / "follow" / f"{topic.name}.json")
-    delivery = Delivery(settings.kafka_bootstrap_servers, topic.name, tell, timeout_seconds=None)
-    topic_id = topics.topic_id(settings.kafka_bootstrap_servers, topic.name)
+    topic_id = topics.topic_id(servers, topic.name)
     saved = state_file.load(topic.name, topic_id)
-    registry = Registry(settings.schema_registry_url)
-    decoder = Decoder(pipeline.schema_of(topic), registry)
+    decoder = Decoder(pipeline.schema_of(topic), sending.registry)
 
     def event_id(value: bytes) -> str | None:
         try:
@@ -53,10 +53,9 @@ def follow(
         except Undecodable:
             return None
 
-    ids, ends = in_topic(settings.kafka_bootstrap_servers, topic.name, saved, event_id)
+    ids, ends = in_topic(servers, topic.name, saved, event_id)
     destination = Destination(
-        settings.kafka_bootstrap_servers, topic.name, topic_id, Sender(pipeline, topic, registry, delivery), delivery,
-        as_event, module.event_id, module.is_parsed,
+        servers, topic.name, topic_id, sending.sender, delivery, as_event, module.event_id, module.is_parsed,
     )  # fmt: skip
     count = Read()
     contents = [Content.of(place) for place in saved.places] if saved else []

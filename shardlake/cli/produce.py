@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +19,14 @@ from shardlake.cli.follow import follow as follow_files
 from shardlake.cli.follow import say
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
-from shardlake.pipeline import Pipeline, Topic
+from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+
+if TYPE_CHECKING:
+    from shardlake.ledger import Place
+    from shardlake.produce.sending import Sending
+
+    Opens = Callable[..., Sending]
 
 SAY_EVERY_SECONDS = 5
 
@@ -51,6 +59,9 @@ def produce(
         list[str] | None, typer.Option("--with", help="What synthetic events are like, as NAME=VALUE: see docs/use.md.")
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Default: the pipeline's topic of events.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="A run's folder: what becomes of each event is written there, for `verify`.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
     """Send events, and account for every one. Exit code 0 only if all were acknowledged and no line was refused."""
@@ -66,17 +77,21 @@ def produce(
     if not follow and (state is not None or until_idle is not None):
         msg = "--state and --until-idle are for --follow."
         raise BadInput(msg, "Add --follow, or leave them out.")
+    from shardlake.produce.sending import Sending
+
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     chosen = pipeline.topic(topic) if topic else pipeline.events_topic
+    to = partial(Sending, pipeline, settings, chosen, ledger)
     if synthetic:
-        summary = _synthetic(pipeline, settings, chosen, rate, duration, seed, poison, with_ or [])
+        module = pipeline.load_module("producers", "synthetic")
+        summary = _synthetic(to, module, rate, duration, seed, poison, with_ or [])
     else:
         module = pipeline.load_module("producers", "log_lines")
         as_event = module.reader(format, log_format, field or (), service)
         if follow:
-            summary = follow_files(pipeline, settings, chosen, files or [], module, as_event, state, until_idle)
+            summary = follow_files(to, files or [], module, as_event, state, until_idle)
         else:
-            summary = _file(pipeline, settings, chosen, (files or [""])[0], service, module.is_parsed, as_event, as_now)
+            summary = _file(to, (files or [""])[0], service, module.is_parsed, as_event, chosen.event_time, as_now)
     if json:
         print_json(summary)
     else:
@@ -90,14 +105,7 @@ def produce(
 
 
 def _file(
-    pipeline: Pipeline,
-    settings: Settings,
-    topic: Topic,
-    name: str,
-    service: str | None,
-    is_parsed: Any,
-    as_event: Any,
-    as_now: bool,
+    to: Opens, name: str, service: str | None, is_parsed: Any, as_event: Any, event_time: str | None, as_now: bool
 ) -> dict[str, Any]:
     from shardlake.produce import lines
     from shardlake.produce.events import Read, from_file
@@ -107,74 +115,54 @@ def _file(
         msg = "Standard input has no name, and cannot be read twice."
         raise BadInput(msg, "Give --service NAME, and leave out --as-now.")
     count = Read()
-    events = from_file(name, as_event, is_parsed, topic.event_time, as_now, count)
+    events = from_file(name, as_event, is_parsed, event_time, as_now, count)
     # Standard input's next line may be long in coming.
-    batch_values = {"batch_values": 1} if name == lines.STDIN else {}
-    summary = _send(pipeline, settings, topic, lambda _: events, count, **batch_values)
+    sending = to(say=err.print, **({"batch_values": 1} if name == lines.STDIN else {}))
+    summary = _send(sending, events, count)
     refused = summary.pop("too_large") + count.refused
     return {**asdict(count), "refused": refused, **summary}
 
 
 def _synthetic(
-    pipeline: Pipeline,
-    settings: Settings,
-    topic: Topic,
-    rate: float,
-    duration: float,
-    seed: int,
-    poison: int,
-    options: list[str],
+    to: Opens, module: Any, rate: float, duration: float, seed: int, poison: int, options: list[str]
 ) -> dict[str, Any]:
     from shardlake.produce.events import on_schedule
 
-    module = pipeline.load_module("producers", "synthetic")
     load = module.Load.of(options)
+    sending = to(say=err.print)
+    kinds: list[tuple[str, bytes]] = []
+    if poison:
+        schema = sending.pipeline.schema_of(sending.topic)
+        kinds = sending.pipeline.load_module("producers", "poison").poison(sending.sender.encode, schema)
+        random.Random(seed).shuffle(kinds)
+    name = f"synthetic seed {seed}"
 
-    def events(sending: Any) -> Iterator[dict[str, Any]]:
-        kinds = []
-        if poison:
-            schema = pipeline.schema_of(topic)
-            kinds = pipeline.load_module("producers", "poison").poison(sending.sender.encode, schema)
-            random.Random(seed).shuffle(kinds)
+    def spoil(number: int) -> None:
+        sending.delivery.send(kinds[number % len(kinds)][1], place=(f"{name}, poison", number))
+
+    def events() -> Iterator[tuple[Place, dict[str, Any]]]:
         sent = 0
         generated = module.sends(seed, datetime.now(UTC), rate, load)
-        for due, event in on_schedule(generated, duration, sending.delivery.poll):
+        for number, (due, event) in enumerate(on_schedule(generated, duration, sending.delivery.poll)):
             while sent < poison and due >= sent * duration / poison:
-                sending.delivery.send(kinds[sent % len(kinds)][1])
+                spoil(sent)
                 sent += 1
-            yield event
-        for number in range(sent, poison):
-            sending.delivery.send(kinds[number % len(kinds)][1])
+            yield (name, number), event
+        for left in range(sent, poison):
+            spoil(left)
 
-    return {"poison": poison, **_send(pipeline, settings, topic, events)}
-
-
-class _Sending:
-    def __init__(self, pipeline: Pipeline, settings: Settings, topic: Topic, **options: Any) -> None:
-        from shardlake.avro.registry import Registry
-        from shardlake.produce.delivery import Delivery
-        from shardlake.produce.events import Sender
-
-        servers, timeout = settings.kafka_bootstrap_servers, settings.delivery_seconds
-        self.delivery = Delivery(servers, topic.name, err.print, timeout, **options)
-        self.sender = Sender(pipeline, topic, Registry(settings.schema_registry_url), self.delivery)
+    return {"poison": poison, **_send(sending, events())}
 
 
-def _send(
-    pipeline: Pipeline,
-    settings: Settings,
-    topic: Topic,
-    events: Callable[[_Sending], Iterator[dict[str, Any]]],
-    count: Any = None,
-    **options: Any,
-) -> dict[str, Any]:
-    sending = _Sending(pipeline, settings, topic, **options)
+def _send(sending: Sending, events: Iterator[tuple[Place, dict[str, Any]]], count: Any = None) -> dict[str, Any]:
     began = said = time.monotonic()
     too_large = 0
     interrupted = False
+    send = sending.sender.send
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for event in events(sending):
-            if not sending.sender.send(event):
+        for place, event in events:
+            if not send(event, None, place):
                 too_large += 1
             if time.monotonic() - said > SAY_EVERY_SECONDS:
                 said = time.monotonic()

@@ -17,6 +17,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shardlake.errors import BadInput, Unavailable
+from shardlake.ledger import Ledger, Place
 
 TIMEOUT_SECONDS = 120
 CONNECT_SECONDS = 10
@@ -27,8 +28,23 @@ SAY_EVERY_SECONDS = 5
 Acknowledged = Callable[[int, int], None]
 """Called with the partition and the offset of a value that the broker has, from within a later call."""
 
-UNKNOWN = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001 - their public names
-"""The broker may have written these: a report that never came is no proof that nothing was."""
+CERTAIN = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._PURGE_QUEUE,  # noqa: SLF001 - their public names
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError._INVALID_ARG,  # noqa: SLF001
+    }
+)
+"""The broker has refused these, or never got them. After any other error it may have written the value: a report that
+never came, or came from a broker on its way down, is no proof that nothing was."""
 
 
 def producer_settings(bootstrap_servers: str, timeout_seconds: float | None) -> dict[str, Any]:
@@ -89,6 +105,8 @@ class Delivery:
         where that is None it waits for ever.
         """
         self.account = Account()
+        self.ledger: Ledger | None = None
+        """Where one is set before the first value, it is told what becomes of each; `finish` closes it."""
         self._batch: list[dict[str, Any]] = []
         self._batch_values = batch_values
         self._topic = topic
@@ -98,11 +116,20 @@ class Delivery:
         self._producer = Producer(producer_settings(bootstrap_servers, timeout_seconds) | {"error_cb": self._on_error})
         self._check(bootstrap_servers)
 
-    def send(self, value: bytes | None, key: bytes | None = None, acknowledged: Acknowledged | None = None) -> None:
+    def send(
+        self,
+        value: bytes | None,
+        key: bytes | None = None,
+        acknowledged: Acknowledged | None = None,
+        place: Place | None = None,
+    ) -> None:
         """Hand a value over; waits while the queue is full. `acknowledged` is not called where it failed or is
-        unknown."""
+        unknown. `place` says in the ledger where the value is from."""
         message: dict[str, Any] = {"value": value, "key": key}
-        if acknowledged is not None:
+        if self.ledger is not None:
+            number = self.ledger.intend(key, value, place)
+            message["callback"] = partial(self._on_ledgered, self.ledger, number, acknowledged)
+        elif acknowledged is not None:
             message["callback"] = partial(self._on_delivery, acknowledged=acknowledged)
         self._batch.append(message)
         if len(self._batch) >= self._batch_values or (value and len(value) > LARGE_VALUE_BYTES):
@@ -110,6 +137,8 @@ class Delivery:
 
     def poll(self, seconds: float = 0) -> None:
         """Hand over what waits for its batch, and take in the reports that have come, or come within `seconds`."""
+        if self.ledger is not None:
+            self.ledger.flush()
         batch, self._batch = self._batch, []
         self.account.handed_over += len(batch)
         while batch:
@@ -128,7 +157,7 @@ class Delivery:
             if error.code() == KafkaError._QUEUE_FULL:  # noqa: SLF001
                 full.append(message)
             else:
-                self._on_delivery(error, None)
+                message.get("callback", self._on_delivery)(error, None)
         return full
 
     def finish(self, seconds: float | None = None) -> Account:
@@ -142,6 +171,8 @@ class Delivery:
             self._producer.flush(5)
         account = self.account
         account.unknown += account.handed_over - account.total_acknowledged - account.failed - account.unknown
+        if self.ledger is not None:
+            self.ledger.close()
         return account
 
     def _on_delivery(self, error: Any, message: Any, acknowledged: Acknowledged | None = None) -> None:
@@ -151,10 +182,21 @@ class Delivery:
                 acknowledged(message.partition(), message.offset())
             return
         self.account.reasons[error.str()] += 1
-        if error.code() in UNKNOWN:
-            self.account.unknown += 1
-        else:
+        if error.code() in CERTAIN:
             self.account.failed += 1
+        else:
+            self.account.unknown += 1
+
+    def _on_ledgered(
+        self, ledger: Ledger, number: int, acknowledged: Acknowledged | None, error: Any, message: Any
+    ) -> None:
+        if error is None:
+            ledger.acknowledged(number, message.partition(), message.offset())
+        elif error.code() in CERTAIN:
+            ledger.failed(number)
+        else:
+            ledger.unknown(number)
+        self._on_delivery(error, message, acknowledged)
 
     def _on_error(self, error: Any) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and time.monotonic() - self._said > SAY_EVERY_SECONDS:  # noqa: SLF001

@@ -12,6 +12,7 @@ from typing import Any
 from shardlake.avro.codec import MAX_VALUE_BYTES, encoder
 from shardlake.avro.registry import Registry
 from shardlake.errors import BadInput
+from shardlake.ledger import Place
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Acknowledged, Delivery
 from shardlake.produce.lines import Line, read
@@ -55,8 +56,9 @@ class Sender:
         self._key = topic.key
         self._deliver = delivery.send
 
-    def send(self, event: Event, acknowledged: Acknowledged | None = None) -> bool:
-        """False where the event is too large for the topic's readers; then it was not sent.
+    def send(self, event: Event, acknowledged: Acknowledged | None = None, place: Place | None = None) -> bool:
+        """False where the event is too large for the topic's readers; then it was not sent. `place` is where it is
+        from.
 
         Raises BadInput, naming the fields, where the event does not fit the topic's schema.
         """
@@ -68,7 +70,7 @@ class Sender:
         if len(value) > MAX_VALUE_BYTES:
             return False
         key = event.get(self._key) if self._key else None
-        self._deliver(value, None if key is None else str(key).encode(), acknowledged)
+        self._deliver(value, None if key is None else str(key).encode(), acknowledged, place)
         return True
 
 
@@ -79,9 +81,9 @@ def from_file(
     event_time: str | None,
     as_now: bool,
     count: Read,
-) -> Iterator[Event]:
-    """The events of a file's lines by the pipeline's functions; the service is the file's name where nothing else
-    says it.
+) -> Iterator[tuple[Place, Event]]:
+    """The events of a file's lines by the pipeline's functions, each with its line's place; the service is the file's
+    name where nothing else says it.
 
     With `as_now` it is read twice, and all event times are moved by one constant, so that the highest is now. `count`
     is kept while reading.
@@ -98,7 +100,7 @@ def from_file(
             count.not_parsed(f"{line.source}:{line.number}")
         if shift and event_time and event.get(event_time):
             event[event_time] += shift
-        yield event
+        yield (line.source, line.number), event
 
 
 def _shift(name: str, as_event: Callable[[Line, str, str], Event], event_time: str) -> timedelta:

@@ -203,7 +203,8 @@ class Follower:
         size_bytes = len(piece.raw)
         self._in_flight += 1
         self._in_flight_bytes += size_bytes
-        if not self._to.sender.send(event, partial(self._acknowledged, content, sent, size_bytes)):
+        known = partial(self._acknowledged, content, sent, size_bytes)
+        if not self._to.sender.send(event, known, (content.path.name, piece.number)):
             self._count.refuse(place)
             self._acknowledged(content, sent, size_bytes, -1, -1)
 

@@ -23,7 +23,7 @@ class Nowhere:
     def schema_id(self, *_: Any) -> int:
         return 7
 
-    def send(self, value: bytes, key: bytes | None, _: Any) -> None:
+    def send(self, value: bytes, key: bytes | None, *_: Any) -> None:
         self.sent.append((value, key))
 
 

@@ -1,0 +1,285 @@
+"""What became of every event that a producer sent: acknowledged at a place, failed for certain, or unknown.
+
+One file a producer process, `<producer>.ledger` in a run's folder, only ever appended to, by blocks with a checksum. An
+event's intent is written before the event is handed to the client, its report afterwards: so whatever is in the topic
+has an intent, also when the producer was killed, and an event without a report is unknown, never failed. What is
+written survives the death of the process at once, and that of the machine after a second at most (fsync).
+
+Block: magic `SLk1`, kind (1 byte), 3 zero bytes, payload's length and its CRC-32, both u32, then the payload; all
+little-endian. Payloads, each column after the other:
+
+    H  JSON: version, producer, topic, topic_id, began (seconds since 1970)
+    S  u32 id of a source of events, then its name in UTF-8: a file, or a generator
+    I  u64 first sequence number, then per event: u64 digest, u32 source, u64 number (of a line, or of an event)
+    A  per event: u64 sequence number, i32 partition, i64 offset (-1 where the broker told none)
+    F  u64 sequence numbers that failed for certain
+    U  u64 sequence numbers that may have been written
+    E  JSON: events sent; the producer has ended by itself, and after it nothing follows
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from shardlake.errors import BadInput
+
+SUFFIX = ".ledger"
+RUN_FILE = "run.json"
+VERSION = 1
+FSYNC_SECONDS = 1.0
+REPORTS = 1000
+REPORT_SECONDS = 0.2
+"""Reports are written when they are as many or as old: those that a kill takes are unknown."""
+
+_MAGIC = b"SLk1"
+_BLOCK = struct.Struct("<4sc3xII")
+_FRAME = struct.Struct("<I?").pack
+_NO_KEY_BYTES = 0xFFFFFFFF
+Place = tuple[str, int]
+"""Where an event is from: a source's name, and the number of the line, or of the event, in it."""
+
+
+def digest(key: bytes | None, value: bytes | None) -> int:
+    """Which record it is, whatever it holds: XXH3 (64 bits) over the key's length (u32), whether the value is null (1
+    byte), the key and the value."""
+    if key is None:
+        return xxhash.xxh3_64_intdigest(_FRAME(_NO_KEY_BYTES, value is None) + (value or b""))
+    return xxhash.xxh3_64_intdigest(_FRAME(len(key), value is None) + key + (value or b""))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run's folder is about: a topic, from the first offset of each partition that is the run's own."""
+
+    topic: str
+    topic_id: str
+    starts: dict[int, int]
+    began: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Run:
+        """Raises BadInput where the folder is no run's."""
+        try:
+            found = json.loads((folder / RUN_FILE).read_text())
+        except (OSError, ValueError) as error:
+            msg = f"{folder} is not the folder of a run: it has no {RUN_FILE} that can be read."
+            raise BadInput(msg, "`shardlake produce --ledger DIR` makes one.") from error
+        starts = {int(partition): offset for partition, offset in found["starts"].items()}
+        return cls(found["topic"], found["topic_id"], starts, found["began"])
+
+    def join(self, folder: Path) -> Run:
+        """Write it where the folder is new, else the run that is there already. Raises BadInput where that one is of
+        another topic, or of one that was since made anew."""
+        folder.mkdir(parents=True, exist_ok=True)
+        mine = folder / f"{RUN_FILE}.{os.getpid()}"
+        mine.write_text(json.dumps(asdict(self)))
+        try:
+            os.link(mine, folder / RUN_FILE)  # fails where it is there: of several producers one is the first
+        except FileExistsError:
+            pass
+        finally:
+            mine.unlink()
+        run = Run.read(folder)
+        if run.topic_id != self.topic_id:
+            msg = f"The run in {folder} is of another topic than {self.topic}, or of one that was made anew since."
+            raise BadInput(msg, "Choose a new folder.")
+        return run
+
+
+class Ledger:
+    """The writer of one producer process. An OSError, as of a full disk, comes before the event is handed over."""
+
+    def __init__(self, folder: Path, producer: str, topic: str, topic_id: str) -> None:
+        """`producer` is a name that no other one in the folder has. Raises BadInput where it is there already."""
+        self.path = folder / f"{producer}{SUFFIX}"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        except FileExistsError:
+            raise BadInput(f"{self.path} is there already.", "A ledger is one producer's: choose another.") from None
+        self._synced = self._reported = time.monotonic()
+        self._sources: dict[str, int] = {}
+        self._next = 0
+        self._intents = (array("Q"), array("I"), array("Q"))
+        self._acknowledged = (array("Q"), array("i"), array("q"))
+        self._failed, self._unknown = array("Q"), array("Q")
+        header = {"version": VERSION, "producer": producer, "topic": topic, "topic_id": topic_id, "began": time.time()}
+        self._write(b"H", json.dumps(header).encode())
+
+    def intend(self, key: bytes | None, value: bytes | None, place: Place | None = None) -> int:
+        """Note an event that is to be sent; its sequence number. `flush` before it is handed over."""
+        source, number = place or ("", self._next)
+        digests, sources, numbers = self._intents
+        digests.append(digest(key, value))
+        sources.append(self._sources[source] if source in self._sources else self._add_source(source))
+        numbers.append(number)
+        self._next += 1
+        return self._next - 1
+
+    def acknowledged(self, number: int, partition: int, offset: int) -> None:
+        """The broker has it, there."""
+        numbers, partitions, offsets = self._acknowledged
+        numbers.append(number)
+        partitions.append(partition)
+        offsets.append(offset)
+
+    def failed(self, number: int) -> None:
+        """It was certainly not written."""
+        self._failed.append(number)
+
+    def unknown(self, number: int) -> None:
+        """It may have been written."""
+        self._unknown.append(number)
+
+    def flush(self) -> None:
+        """Write the intents, and the reports where they are many or old."""
+        if self._intents[0]:
+            first = self._next - len(self._intents[0])
+            self._write(b"I", struct.pack("<Q", first) + _emptied(*self._intents))
+        now = time.monotonic()
+        if len(self._acknowledged[0]) >= REPORTS or now - self._reported > REPORT_SECONDS:
+            self._reported = now
+            self._write_reports()
+        if now - self._synced > FSYNC_SECONDS:
+            self._synced = now
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """The producer ends by itself, with every report it will get: events without one are unknown for good."""
+        self._reported = float("-inf")
+        self.flush()
+        self._write(b"E", json.dumps({"sent": self._next}).encode())
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _write_reports(self) -> None:
+        for kind, columns in ((b"A", self._acknowledged), (b"F", (self._failed,)), (b"U", (self._unknown,))):
+            if columns[0]:
+                self._write(kind, _emptied(*columns))
+
+    def _add_source(self, name: str) -> int:
+        number = self._sources[name] = len(self._sources)
+        self._write(b"S", struct.pack("<I", number) + name.encode(errors="backslashreplace"))
+        return number
+
+    def _write(self, kind: bytes, payload: bytes) -> None:
+        block = memoryview(_BLOCK.pack(_MAGIC, kind, len(payload), zlib.crc32(payload)) + payload)
+        while block:
+            block = block[os.write(self._file, block) :]
+
+
+def _emptied(*columns: array[int]) -> bytes:
+    content = b"".join(column.tobytes() for column in columns)
+    for column in columns:
+        del column[:]
+    return content
+
+
+Column = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFile:
+    """A ledger as it was found. Columns of one kind have equal lengths; sequence numbers are row numbers of intents.
+
+    `has_ended` is whether the producer ended by itself. `torn_bytes` are at the end and no whole block: where a
+    producer was killed while it wrote, they are part of one, of events that were never handed over. A file that
+    somebody has cut looks the same.
+    """
+
+    path: Path
+    producer: str
+    topic: str
+    topic_id: str
+    began: float
+    sources: tuple[str, ...]
+    digests: Column
+    source_ids: Column
+    numbers: Column
+    acknowledged: Column
+    partitions: Column
+    offsets: Column
+    failed: Column
+    unknown: Column
+    has_ended: bool
+    torn_bytes: int
+
+    def place(self, sequence: int) -> str:
+        """Where an event is from, as `access.log:17`; its number alone where its source has no name."""
+        name = self.sources[int(self.source_ids[sequence])]
+        return f"{name}:{self.numbers[sequence]}" if name else f"event {self.numbers[sequence]}"
+
+
+def read(path: Path) -> LedgerFile:
+    """The whole blocks of a ledger. Raises BadInput where it does not begin as one."""
+    content = memoryview(path.read_bytes())
+    header: dict[str, Any] = {}
+    sources: dict[int, str] = {}
+    columns: dict[str, list[Column]] = {}
+    has_ended, end = False, 0
+    for kind, payload, after in _blocks(content):
+        if not header and kind != b"H":
+            break
+        end = after
+        if kind == b"H":
+            header = json.loads(bytes(payload))
+        elif kind == b"S":
+            sources[struct.unpack_from("<I", payload)[0]] = bytes(payload[4:]).decode()
+        elif kind == b"E":
+            has_ended = True
+        else:
+            for name, column in _columns(kind, payload):
+                columns.setdefault(name, []).append(column)
+    if not header or header["version"] != VERSION:
+        raise BadInput(f"{path} is no ledger.", f"`produce --ledger` writes them, version {VERSION}.")
+
+    def joined(name: str, kind: str) -> Column:
+        return np.concatenate([np.empty(0, kind), *columns.get(name, [])])
+
+    return LedgerFile(
+        path, header["producer"], header["topic"], header["topic_id"], header["began"],
+        tuple(sources.get(number, "") for number in range(max(sources, default=0) + 1)),
+        joined("digest", "<u8"), joined("source", "<u4"), joined("number", "<u8"),
+        joined("acknowledged", "<u8"), joined("partition", "<i4"), joined("offset", "<i8"),
+        joined("failed", "<u8"), joined("unknown", "<u8"),
+        has_ended, len(content) - end,
+    )  # fmt: skip
+
+
+def _blocks(content: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
+    """Kind, payload and end of each block up to the first that is not whole."""
+    at = 0
+    while at + _BLOCK.size <= len(content):
+        magic, kind, size, checksum = _BLOCK.unpack_from(content, at)
+        payload = content[at + _BLOCK.size : at + _BLOCK.size + size]
+        if magic != _MAGIC or len(payload) < size or zlib.crc32(payload) != checksum:
+            return
+        at += _BLOCK.size + size
+        yield kind, payload, at
+
+
+def _columns(kind: bytes, payload: memoryview) -> Iterator[tuple[str, Column]]:
+    widths = {
+        b"I": (("digest", "<u8"), ("source", "<u4"), ("number", "<u8")),
+        b"A": (("acknowledged", "<u8"), ("partition", "<i4"), ("offset", "<i8")),
+        b"F": (("failed", "<u8"),),
+        b"U": (("unknown", "<u8"),),
+    }[kind]
+    start = 8 if kind == b"I" else 0
+    rows = (len(payload) - start) // sum(np.dtype(width).itemsize for _, width in widths)
+    for name, width in widths:
+        column = np.frombuffer(payload, width, rows, start)
+        start += column.nbytes
+        yield name, column

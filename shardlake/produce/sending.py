@@ -1,0 +1,52 @@
+"""A way into a topic: delivery, encoder and, where it is asked for, a ledger in a run's folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shardlake import topics
+from shardlake.avro.registry import Registry
+from shardlake.ledger import Ledger, Run
+from shardlake.pipeline import Pipeline, Topic
+from shardlake.produce.delivery import Delivery
+from shardlake.produce.events import Sender
+from shardlake.settings import Settings
+
+
+class Sending:
+    """Opened at once: raises Unavailable or BadInput where broker, registry, topic, schema or the run's folder are not
+    as they must be."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        topic: Topic,
+        ledger: Path | None,
+        say: Callable[[str], None],
+        **options: Any,
+    ) -> None:
+        """`ledger` is a run's folder; `options` are those of Delivery."""
+        servers = settings.kafka_bootstrap_servers
+        self.settings = settings
+        self.pipeline = pipeline
+        self.topic = topic
+        self.registry = Registry(settings.schema_registry_url)
+        options.setdefault("timeout_seconds", settings.delivery_seconds)
+        self.delivery = Delivery(servers, topic.name, say, **options)
+        self.sender = Sender(pipeline, topic, self.registry, self.delivery)
+        if ledger:
+            self.delivery.ledger = open_ledger(servers, topic.name, ledger)
+
+
+def open_ledger(bootstrap_servers: str, topic: str, folder: Path) -> Ledger:
+    """A new ledger in a run's folder. The first of a run notes from which offsets on the topic is the run's."""
+    topic_id = topics.topic_id(bootstrap_servers, topic)
+    ends = {partition: end for partition, (_, end) in topics.offsets(bootstrap_servers, topic).items()}
+    run = Run(topic, topic_id, ends, time.time()).join(folder)
+    return Ledger(folder, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}", topic, run.topic_id)
