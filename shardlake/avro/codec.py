@@ -64,14 +64,14 @@ class Decoder:
         self._name = _full_name(schema)
         self._reader = fastavro.parse_schema(schema)
         self._registry = registry
-        self._writers: dict[int, Any] = {}
+        self._writers: dict[int, tuple[Any, list[str]]] = {}
 
     def decode(self, value: bytes) -> Record:
         """The record. Raises Undecodable, or Unavailable where the registry is needed and down."""
         if len(value) > MAX_VALUE_BYTES:
             raise Undecodable("TooLarge", f"{len(value)} bytes; at most {MAX_VALUE_BYTES} are decoded")
         try:
-            writer = self._writer(schema_id(value))
+            writer, ints = self._writer(schema_id(value))
         except ValueError as error:
             raise Undecodable("NoSchemaId", str(error)) from None
         body = io.BytesIO(value)
@@ -84,6 +84,8 @@ class Decoder:
             fastavro.schemaless_writer(again, writer, as_written)
             if again.getvalue() != value[HEADER_BYTES:]:
                 raise Undecodable("NotCanonical", "a union's branch, an enum's symbol or a length is out of range")
+            if any(_is_long(as_written[name]) for name in ints):  # type: ignore[call-overload,index]
+                raise Undecodable("NotAnInt", "an int has more than 32 bits")
             if writer == self._reader:
                 return dict(as_written)  # type: ignore[arg-type]
             body.seek(HEADER_BYTES)
@@ -93,7 +95,8 @@ class Decoder:
         except Exception as error:  # fastavro raises builtins of many kinds
             raise Undecodable(type(error).__name__, "the bytes are not a record of the schema they name") from None
 
-    def _writer(self, number: int) -> Any:
+    def _writer(self, number: int) -> tuple[Any, list[str]]:
+        """The schema, and the names of its ints: fastavro reads them as longs."""
         if number not in self._writers:
             try:
                 schema = self._registry.schema_by_id(number)
@@ -103,7 +106,8 @@ class Decoder:
                 raise Undecodable("OtherRecord", f"schema {number} is not of {self._name}")
             if not all(_is_flat(field["type"]) for field in schema["fields"]):
                 raise Undecodable("NestedSchema", f"schema {number} holds arrays, maps or records")
-            self._writers[number] = fastavro.parse_schema(schema)
+            ints = [field["name"] for field in schema["fields"] if _has_int(field["type"])]
+            self._writers[number] = fastavro.parse_schema(schema), ints
         return self._writers[number]
 
 
@@ -119,3 +123,13 @@ def _is_flat(kind: Any) -> bool:
         # A decimal's decoding is quadratic in its bytes.
         return kind["type"] in FLAT_TYPES and kind.get("logicalType") != "decimal"
     return kind in FLAT_TYPES
+
+
+def _has_int(kind: Any) -> bool:
+    if isinstance(kind, list):
+        return any(_has_int(branch) for branch in kind)
+    return bool(kind == "int" or (isinstance(kind, dict) and kind["type"] == "int"))
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, int) and not -(1 << 31) <= value < 1 << 31
