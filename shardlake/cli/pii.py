@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="The key with which PII is hashed i
 @app.command()
 def key() -> None:
     """The key's id, which stands before each hash in the lake, and the key's file. Never the key."""
-    from shardlake.stack import pii
+    from shardlake import pii
 
     path = _file()
     out.print(f"{pii.key_id(pii.read(path))}  {path}")
@@ -30,7 +30,7 @@ def hash_values(
     key_file: Annotated[Path | None, typer.Option(help="An older key's file. Default: the present key's.")] = None,
 ) -> None:
     """Hash values, the lines of standard input, as the lake has them: to find a person's rows."""
-    from shardlake.stack import pii
+    from shardlake import pii
 
     secret = pii.read(key_file or _file())
     for line in sys.stdin:
@@ -40,7 +40,7 @@ def hash_values(
 @app.command()
 def rotate() -> None:
     """Put a new key into the key's file. The jobs hash with it from their next start."""
-    from shardlake.stack import pii
+    from shardlake import pii
 
     old, new, kept = pii.rotate(_file())
     err.print(f"[bold green]rotated[/] from {old} to {new}; the old key is kept in {kept}")
@@ -50,7 +50,7 @@ def rotate() -> None:
 
 def _file() -> Path:
     """The file that the stack's task manager reads, else the one that the environment names."""
-    from shardlake.stack import pii
+    from shardlake import pii
 
     found = running_stack(state_folder())
     path = found.get("pii_key_file") if found else os.environ.get(pii.KEY_FILE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
-from shardlake.stack.pii import without_key
+from shardlake.pii import without_key
 
 
 @dataclass(frozen=True, slots=True)

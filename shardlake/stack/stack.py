@@ -21,10 +21,10 @@ import psutil
 
 from shardlake.errors import Unavailable
 from shardlake.install import layout
+from shardlake.pii import KEY_FILE, taskmanager_environment
 from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.kafka import kafka
-from shardlake.stack.pii import KEY_FILE, taskmanager_environment
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
 from shardlake.stack.server import Server, ServerPlan

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from shardlake.stack import pii
+from shardlake import pii
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.e2e.test_jobs import dead_letters, has_rows
 from tests.support import Topic, copy_pipeline, event, wait_for

@@ -12,8 +12,7 @@ import duckdb
 import psutil
 import pytest
 
-from shardlake import topics
-from shardlake.stack import pii
+from shardlake import pii, topics
 from shardlake.testing.stack import RunningStack, free_port_base, running_stack
 from tests.e2e.test_jobs import all_accounted_for, has_rows, rows
 from tests.support import ROOT, Topic, event, wait_for

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from shardlake import pii
 from shardlake.errors import BadInput
-from shardlake.stack import pii
 
 pytestmark = pytest.mark.unit
 
@@ -74,3 +74,18 @@ def test_a_rotated_key_is_new_and_the_old_one_is_kept_beside_it(tmp_path: Path) 
     assert pii.read(kept) == LONG
     assert {stat.S_IMODE(path.stat().st_mode) for path in (target, kept)} == {0o600}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "real", f"real.{old}"]
+
+
+def test_all_keys_that_rotation_left_are_known_the_present_one_first(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(LONG)
+    _, second, _ = pii.rotate(key)
+    _, third, _ = pii.rotate(key)
+    (tmp_path / "key.new").write_text("half")
+    stack = {"pii_key_file": str(key)}
+    found = pii.known_keys({pii.KEY: "another key of the environment"}, stack)
+    assert [pii.key_id(one) for one in found] == [third, *sorted([second, "9f9f5111"])]
+    assert pii.known_keys({pii.KEY_FILE: str(key)}, {}) == found
+    assert pii.known_keys({pii.KEY: LONG}, {}) == [LONG]
+    assert pii.known_keys({pii.KEY: LONG}, {"pii_key_file": None}) == [LONG]
+    assert pii.known_keys({}, {}) == pii.known_keys({}, {"pii_key_file": None}) == []

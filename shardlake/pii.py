@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from shardlake.errors import BadInput
 
 KEY = "SHARDLAKE_PII_KEY"
 KEY_FILE = "SHARDLAKE_PII_KEY_FILE"
+KEY_ID = re.compile(r"\.[0-9a-f]{8}")
+"""What `rotate` puts behind the name of an older key's file."""
 MIN_BYTES = 16
 """Shorter ones can be found by trying, and then every address too."""
 
@@ -63,9 +67,29 @@ def key_id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
+def hasher(key: str) -> Callable[[str], str]:
+    """From a value to what `"pii": "hash"` leaves of it in the lake, as the jobs' own Mask.java does."""
+    prefix, secret = f"{key_id(key)}:", key.encode()
+    return lambda value: prefix + hmac.digest(secret, value.encode(), "sha256").hex()[:32]
+
+
 def hashed(key: str, value: str) -> str:
-    """A value as `"pii": "hash"` leaves it in the lake, as the jobs' own Mask.java does."""
-    return f"{key_id(key)}:{hmac.new(key.encode(), value.encode(), hashlib.sha256).hexdigest()[:32]}"
+    """One value, hashed."""
+    return hasher(key)(value)
+
+
+def known_keys(environment: Mapping[str, str], stack: Mapping[str, Any]) -> list[str]:
+    """The keys that the lake may be hashed with: the present one, then those that `rotate` left beside its file.
+
+    `stack` is what the running stack says of itself. [] where the key was given to another process alone. Raises
+    BadInput where a file cannot be read.
+    """
+    file = stack.get("pii_key_file") if stack else environment.get(KEY_FILE)
+    if not file:
+        return [_checked(environment[KEY], KEY)] if environment.get(KEY) else []
+    path = Path(file).resolve()
+    older = [one for one in sorted(path.parent.glob(f"{path.name}.*")) if KEY_ID.fullmatch(one.suffix)]
+    return list(dict.fromkeys(read(one) for one in [path, *older]))
 
 
 def rotate(path: Path) -> tuple[str, str, Path]:
