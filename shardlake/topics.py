@@ -93,9 +93,17 @@ def read(bootstrap_servers: str, topic: str, starts: Mapping[int, int] | None = 
     `starts` are offsets by partition; without them all are read from the first on. Yields confluent_kafka Messages.
     Raises Unavailable where the broker goes for longer than a while.
     """
-    ends = offsets(bootstrap_servers, topic)
-    starts = {partition: max(first, (starts or {}).get(partition, first)) for partition, (first, _) in ends.items()}
-    left = {partition: end for partition, (_, end) in ends.items() if starts[partition] < end}
+    ranges = {
+        partition: (max(first, (starts or {}).get(partition, first)), end)
+        for partition, (first, end) in offsets(bootstrap_servers, topic).items()
+    }
+    for batch in read_batches(bootstrap_servers, topic, ranges):
+        yield from batch
+
+
+def read_batches(bootstrap_servers: str, topic: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[list[Any]]:
+    """As `read`, from the first to before the second offset of each partition's range, in lists as they come."""
+    left = {partition: end for partition, (start, end) in ranges.items() if start < end}
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -110,7 +118,7 @@ def read(bootstrap_servers: str, topic: str, starts: Mapping[int, int] | None = 
         }
     )
     try:
-        consumer.assign([TopicPartition(topic, partition, starts[partition]) for partition in left])
+        consumer.assign([TopicPartition(topic, partition, ranges[partition][0]) for partition in left])
         heard = time.monotonic()
         while left:
             batch = consumer.consume(10_000, timeout=POLL_SECONDS)
@@ -119,16 +127,19 @@ def read(bootstrap_servers: str, topic: str, starts: Mapping[int, int] | None = 
             elif time.monotonic() - heard > TIMEOUT_SECONDS:
                 msg = f"Kafka at {bootstrap_servers} has stopped answering while {topic} was read."
                 raise Unavailable(msg)
+            found = []
             for message in batch:
                 partition = message.partition()
                 # Control records have offsets but are never delivered: the end tells when they are the last.
                 if message.error() is not None:
                     left.pop(partition, None)
                     continue
-                if message.offset() < ends[partition][1]:
-                    yield message
-                if message.offset() + 1 >= ends[partition][1]:
-                    left.pop(partition, None)
+                offset, end = message.offset(), ranges[partition][1]
+                if offset < end:
+                    found.append(message)
+                if offset + 1 >= end and left.pop(partition, None):
+                    consumer.pause([TopicPartition(topic, partition)])
+            yield found
     finally:
         consumer.close()
 

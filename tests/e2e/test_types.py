@@ -12,6 +12,7 @@ import pytest
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
 from shardlake.testing.stack import running_stack
+from tests.e2e.test_evidence import assert_the_lake_is_as_the_evidence_says, evidence_of
 from tests.support import Topic
 
 pytestmark = pytest.mark.e2e
@@ -102,6 +103,7 @@ def test_every_type_arrives_as_it_was_sent(tmp_path: Path) -> None:
         found = query(
             f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake_folder, stack.pipeline)
         )
+        assert assert_the_lake_is_as_the_evidence_says(stack, evidence_of(stack, tmp_path / "run")) == len(ROWS)
     without_zone = [
         {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in row.items()} for row in ROWS
     ]
