@@ -14,6 +14,7 @@ from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from shardlake.lake.recount import Recount
+    from shardlake.lake.tables import LakeTable
 
 SHOWN = 20
 app = typer.Typer(no_args_is_help=True, help="The lake's files and tables.")
@@ -26,7 +27,10 @@ def recount(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Count the windows again from the archive. Exit code 1 where a cell differs from what the jobs wrote."""
-    found = recounts(Pipeline.load(ctx.obj.pipeline), Settings.read(), options or [])
+    from shardlake.lake.tables import lake_tables
+
+    pipeline = Pipeline.load(ctx.obj.pipeline)
+    found = recounts(pipeline, lake_tables(Settings.read().lake_folder, pipeline), options or [])
     if json:
         print_json([asdict(one) for one in found])
     else:
@@ -45,13 +49,11 @@ def recount(
         raise ShardlakeError(msg, "The archive is right: it keeps every event once. See docs/use.md, late events.")
 
 
-def recounts(pipeline: Pipeline, settings: Settings, options: list[str]) -> list[Recount]:
+def recounts(pipeline: Pipeline, tables: list[LakeTable], options: list[str]) -> list[Recount]:
     """One for each table that a job says how to recount."""
     from shardlake.flink.job import parse_options
     from shardlake.lake.recount import recount as compare
-    from shardlake.lake.tables import lake_tables
 
-    tables = lake_tables(settings.lake_folder, pipeline)
     jobs = {job: pipeline.load_module("flink_jobs", job) for job in pipeline.modules("flink_jobs")}
     by_job = parse_options(options, list(jobs))
     found = []

@@ -13,7 +13,7 @@ import click
 import typer
 from rich.markup import escape
 
-from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, schema, setup, stack
+from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, schema, setup, stack, verify
 from shardlake.cli.output import err
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.settings import state_folder
@@ -61,6 +61,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(consume.consume)
 app.command()(lag.lag)
 app.add_typer(lake.app, name="lake")
+app.command()(verify.verify)
 app.command()(query.query)
 app.add_typer(pii.app, name="pii")
 

@@ -78,14 +78,19 @@ def _definition(table: LakeTable, files: list[Path]) -> str:
     """The table over these files; without any, an empty one of the same columns."""
     if not files:
         return f"CREATE TABLE {table.name} ({', '.join(table.columns)})"
+    return f"CREATE VIEW {table.name} AS {selection(table, files)}"
+
+
+def selection(table: LakeTable, files: list[Path], *more: str) -> str:
+    """A query for the table's columns over some of its files; `more` may be filename and file_row_number."""
     names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
     types = "year: VARCHAR, month: VARCHAR, day: VARCHAR, hour: VARCHAR"
-    source = f"read_parquet([{names}], hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true)"
+    options = ["hive_partitioning = true", f"hive_types = {{{types}}}", "union_by_name = true"]
+    source = f"read_parquet([{names}], {', '.join([*options, *(f'{name} = true' for name in more)])})"
     # Files that were written with an older schema lack its newer columns; a newer one's may have more.
     nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (column.split(" ", 1) for column in table.columns))
-    selected = ", ".join(column.split(" ", 1)[0] for column in table.columns)
-    union = f"SELECT {nothing} WHERE false UNION ALL BY NAME SELECT * FROM {source}"
-    return f"CREATE VIEW {table.name} AS SELECT {selected} FROM ({union})"
+    selected = ", ".join([*(column.split(" ", 1)[0] for column in table.columns), *more])
+    return f"SELECT {selected} FROM (SELECT {nothing} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
 
 
 def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:

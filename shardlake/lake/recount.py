@@ -7,11 +7,12 @@ that `late_events` lists for that table. So whatever a window lacks without bein
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
+from shardlake.lake.comparison import number
 from shardlake.lake.query import connect
 from shardlake.lake.tables import LakeTable
 from shardlake.pipeline import Pipeline
@@ -22,12 +23,16 @@ RELATIVE_ERROR = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A cell that is not as the archive says. `what` is `missing`, `alien`, `doubled` or a column's name."""
+    """A cell that is not as the archive says. `what` is `missing`, `alien`, `doubled` or a column's name.
+
+    `is_late` is whether events that came late explain it: the cell is as it would be without some of them.
+    """
 
     key: tuple[Any, ...]
     what: str
     in_table: Any
     recounted: Any
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +52,31 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable]) ->
     keys = [str(topic.event_time), *([topic.key] if topic.key else [])]
     connection = connect(tables)
     archive, time = pipeline.events_topic.lake_table, pipeline.events_topic.event_time
-    connection.execute(
-        f"CREATE VIEW in_time AS SELECT * FROM {archive} WHERE {time} IS NOT NULL AND "
+    events = (
+        f"SELECT * FROM {archive} WHERE {time} IS NOT NULL AND "
         '(topic, "partition", "offset") NOT IN '
         f"""(SELECT (topic, "partition", "offset") FROM late_events WHERE missed_table = '{name}')"""
     )
+    connection.execute(f"CREATE VIEW in_time AS {events}")
     connection.execute(f"CREATE TABLE again AS {sql}")
     columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
     closes = next(column for column in columns if column.endswith("_end"))
     connection.execute(f"CREATE TABLE written AS SELECT {', '.join(columns)} FROM {name}")
-
-    def count(query: str) -> int:
-        found = connection.execute(query).fetchone()
-        return int(found[0]) if found else 0
-
     still_open = (
         f"SELECT * FROM again WHERE {closes} > coalesce((SELECT max({closes}) FROM written), TIMESTAMP '-infinity')"
     )
-    open_windows = count(f"SELECT count(*) FROM ({still_open})")
+    open_windows = number(connection, f"SELECT count(*) FROM ({still_open})")
     connection.execute(f"CREATE TABLE due AS SELECT * FROM again EXCEPT ALL {still_open}")
-    late = count(f"SELECT count(*) FROM late_events WHERE missed_table = '{name}'")
     differences = tuple(_differences(connection, keys, columns))
-    return Recount(name, count("SELECT count(*) FROM written"), open_windows, late, differences)
+    if differences:
+        early = _without_late(events, str(time), pipeline.events_topic.out_of_order_seconds)
+        connection.execute(f"CREATE OR REPLACE VIEW in_time AS {early}")
+        rows = connection.execute(f"SELECT {', '.join([*keys, *columns])} FROM ({sql})").fetchall()
+        cells = {row[: len(keys)]: dict(zip(columns, row[len(keys) :], strict=True)) for row in rows}
+        differences = tuple(replace(one, is_late=_is_late(one, cells.get(one.key))) for one in differences)
+    listed = number(connection, f"SELECT count(*) FROM late_events WHERE missed_table = '{name}'")
+    windows = number(connection, "SELECT count(*) FROM written")
+    return Recount(name, windows, open_windows, listed, differences)
 
 
 def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns: list[str]) -> Iterator[Difference]:
@@ -79,9 +87,10 @@ def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns
         yield Difference(row[:-1], "doubled", row[-1], 1)
     same = " AND ".join(f"w.{key} IS NOT DISTINCT FROM d.{key}" for key in keys)
     w, d = (", ".join(f"{side}.{column}" for column in columns) for side in "wd")
+    differs = " OR ".join(f"w.{column} IS DISTINCT FROM d.{column}" for column in columns)
     rows = connection.execute(
         f"SELECT w.{keys[0]} IS NOT NULL, d.{keys[0]} IS NOT NULL, {w}, {d} "
-        f"FROM written w FULL JOIN due d ON {same} ORDER BY ALL"
+        f"FROM written w FULL JOIN due d ON {same} WHERE {differs} ORDER BY ALL"
     ).fetchall()
     for is_written, is_due, *values in rows:
         written = dict(zip(columns, values[: len(columns)], strict=True))
@@ -95,6 +104,33 @@ def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns
             for name in columns:
                 if not _equal(written[name], due[name]):
                     yield Difference(key, name, written[name], due[name])
+
+
+def _without_late(events: str, time: str, out_of_order_seconds: int) -> str:
+    """The events without any that came when the watermark of its partition had passed it.
+
+    Some of these were in time nevertheless: the watermark of all partitions is the lowest of theirs.
+    """
+    before = (
+        f'max({time}) OVER (PARTITION BY topic, "partition" ORDER BY "offset" '
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    return (
+        f"SELECT * EXCLUDE (highest) FROM (SELECT *, {before} AS highest FROM ({events})) "
+        f"WHERE coalesce({time} >= highest - INTERVAL {out_of_order_seconds} SECOND, true)"
+    )
+
+
+def _is_late(difference: Difference, without_late: dict[str, Any] | None) -> bool:
+    """Whether the cell is between what it would be with and without what came late."""
+    if difference.what == "missing":
+        return without_late is None
+    if without_late is None or difference.what not in without_late:
+        return False
+    least, found, most = without_late[difference.what], difference.in_table, difference.recounted
+    if all(isinstance(one, int) for one in (least, found, most)):
+        return bool(least <= found < most)
+    return bool(least != most)
 
 
 def _equal(one: Any, other: Any) -> bool:

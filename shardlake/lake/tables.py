@@ -54,12 +54,16 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class LakeTable:
-    """A table: its folder, the column by whose hour it is partitioned, and its columns as DuckDB declares them."""
+    """A table: its folder, the column by whose hour it is partitioned, and its columns as DuckDB declares them.
+
+    Files that are `left_out` cannot be read.
+    """
 
     name: str
     folder: Path
     time_column: str
     columns: tuple[str, ...]
+    left_out: frozenset[Path] = frozenset()
 
     def hours(self, within: Range = Range()) -> Iterator[Path]:
         """The folders of the hours within a range, in order."""
@@ -82,7 +86,8 @@ class LakeTable:
 
     def files(self, within: Range = Range()) -> list[Path]:
         """The visible files of these hours; what a job is still writing begins with a dot."""
-        return [file for hour in self.hours(within) for file in sorted(hour.glob(VISIBLE))]
+        found = (file for hour in self.hours(within) for file in sorted(hour.glob(VISIBLE)))
+        return [file for file in found if file not in self.left_out]
 
 
 def lake_tables(lake: Path, pipeline: Pipeline) -> list[LakeTable]:

@@ -1,0 +1,132 @@
+"""`shardlake verify`: whether every event is where it must be, once, with its values."""
+
+from __future__ import annotations
+
+import json as json_lines
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from shardlake.cli.lake import recounts
+from shardlake.cli.output import err, out, print_json
+from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings, running_stack, state_folder
+
+if TYPE_CHECKING:
+    from shardlake.lake.evidence import Evidence
+    from shardlake.lake.verdict import Verdict
+
+SHOWN = 20
+VERDICT_FILE = "verdict.json"
+
+
+def verify(
+    ctx: typer.Context,
+    run: Annotated[Path | None, typer.Argument(help="A run's folder, as given to `produce --ledger`.")] = None,
+    options: Annotated[list[str] | None, typer.Option("--set", help="As given to `jobs run`: JOB.NAME=VALUE.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Hold ledgers, topic, lake, dead letters and windows against each other.
+
+    Exit code 0 where all holds, 1 where an anomaly is found, 3 where something could not be checked.
+    """
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    verdict = verdict_of(pipeline, settings, run, options or [])
+    if json:
+        print_json(verdict.as_json())
+    else:
+        show(verdict)
+    if verdict.conclusion == "violated":
+        named = ", ".join(f"{count:,} {name}" for name, count in sorted(verdict.counts.items()))
+        raise ShardlakeError(f"It does not hold: {named}.", "docs/reliability.md says what each name means.")
+    if verdict.conclusion == "inconclusive":
+        raise Unavailable("Nothing is wrong in what could be checked, and not all could be.", "See above.")
+
+
+def verdict_of(pipeline: Pipeline, settings: Settings, run: Path | None, options: list[str]) -> Verdict:
+    """Read the topic again and check; with a run's folder the evidence and the verdict are kept there.
+
+    Where the broker is gone, or its topic was made anew, the evidence that an earlier `verify` has kept is used.
+    """
+    from shardlake.lake.tables import lake_tables
+    from shardlake.lake.verify import verify as check
+    from shardlake.ledger import Run
+
+    if run is not None:
+        Run.read(run)
+    tables = lake_tables(settings.lake_folder, pipeline)
+    topic = pipeline.events_topic
+    with TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
+        evidence, committed = _evidence(pipeline, settings, run, Path(temporary))
+        verdict = check(
+            pipeline, topic, tables, evidence, committed, run, lambda some: recounts(pipeline, some, options)
+        )
+    if run is not None:
+        (run / VERDICT_FILE).write_text(json_lines.dumps(verdict.as_json(), indent=1))
+    return verdict
+
+
+def _evidence(
+    pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path
+) -> tuple[Evidence, dict[int, int]]:
+    from shardlake import pii
+    from shardlake.flink.tables import GROUP
+    from shardlake.lake.evidence import Evidence, collect
+    from shardlake.lake.masks import Masks
+    from shardlake.ledger import Run
+    from shardlake.topics import committed, topic_id
+
+    topic, servers = pipeline.events_topic, settings.kafka_bootstrap_servers
+    folder = run / "evidence" if run else temporary
+    try:
+        if run is None or topic_id(servers, topic.name) == Run.read(run).topic_id:
+            masks = Masks(pipeline.schema_of(topic), pii.known_keys(os.environ, running_stack(state_folder())))
+            evidence = collect(settings, pipeline, topic, folder, masks, say=lambda line: err.print(line, markup=False))
+            covered = committed(servers, GROUP, topic.name)
+            (folder / "committed.json").write_text(json_lines.dumps(covered))
+            return evidence, covered
+        why = f"{topic.name} was made anew since"
+    except Unavailable as error:
+        why = error.message
+        if run is None:
+            raise
+    try:
+        evidence = Evidence.load(folder)
+        covered = {
+            int(one): offset for one, offset in json_lines.loads((folder / "committed.json").read_text()).items()
+        }
+    except (BadInput, OSError) as error:
+        msg = f"The topic of the run in {run} cannot be read: {why}"
+        raise Unavailable(msg, "No earlier `verify` has kept what it held: only its ledgers are left.") from error
+    err.print(f"{why} What an earlier verify has read of it is used.", markup=False)
+    return evidence, covered
+
+
+def show(verdict: Verdict) -> None:
+    """For people: a line a check, then what was found, by name, and what could not be checked."""
+    from rich.table import Table
+
+    table = Table("check", "checked", "", "anomalies", box=None)
+    table.columns[1].justify = "right"
+    for found in verdict.findings:
+        named = ", ".join(f"{count:,} {name}" for name, count in sorted(found.counts.items()))
+        table.add_row(found.check, f"{found.checked:,}", found.unit, f"[bold red]{named}[/]" if named else "none")
+    out.print(table)
+    for found in verdict.findings:
+        for anomaly in found.anomalies[:SHOWN]:
+            files = f" ({', '.join(anomaly.files)})" if anomaly.files else ""
+            out.print(f"[red]{anomaly.name}[/] {escape(f'{anomaly.where}: {anomaly.what}{files}')}")
+        if found.counts.total() > SHOWN:
+            out.print(f"and {found.counts.total() - SHOWN:,} more in this check: --json names more")
+    for found in verdict.findings:
+        for words in found.notes:
+            out.print(f"note: {words}", markup=False)
+        for words in found.unchecked:
+            out.print(f"[yellow]not checked:[/] {escape(words)}")
+    colour = {"holds": "green", "violated": "red", "inconclusive": "yellow"}[verdict.conclusion]
+    out.print(f"[bold {colour}]{verdict.conclusion}[/] after {sum(verdict.seconds.values()):.1f} s")

@@ -1,0 +1,118 @@
+"""The proof: what was sent, what the topic holds, and what the lake keeps, held against each other.
+
+Nothing is taken from those who are checked: the topic is read again (`evidence`), the lake's files are read as any
+reader would, windows are counted anew. The equations are in `sent`, `kept`, `recount` and `files`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+
+from shardlake.lake.evidence import Evidence
+from shardlake.lake.files import check_files
+from shardlake.lake.kept import check_kept
+from shardlake.lake.query import connect, selection
+from shardlake.lake.recount import Difference, Recount
+from shardlake.lake.sent import check_sent
+from shardlake.lake.tables import LakeTable
+from shardlake.lake.verdict import Anomaly, Findings, Verdict
+from shardlake.ledger import SUFFIX, Run, read
+from shardlake.pipeline import Pipeline, Topic
+
+Recounts = Callable[[list[LakeTable]], Sequence[Recount]]
+WINDOWS = {"missing": "missing-window", "alien": "unexpected-window", "doubled": "duplicate-window"}
+
+
+def verify(
+    pipeline: Pipeline,
+    topic: Topic,
+    tables: list[LakeTable],
+    evidence: Evidence,
+    committed: Mapping[int, int],
+    run: Path | None,
+    recounts: Recounts,
+) -> Verdict:
+    """All checks. `committed` is how far completed checkpoints cover the topic; `run` a run's folder with ledgers;
+    `recounts` counts windows again over tables. Raises BadInput where the run's folder is none."""
+    seconds: dict[str, float] = {}
+    findings = []
+    lake = tables[0].folder.parent
+    with _timed(seconds, "files"):
+        files, unreadable = check_files(lake, tables, run)
+        tables = [replace(table, left_out=unreadable) for table in tables]
+        findings.append(files)
+    connection = connect(tables)
+    connection.execute(f"CREATE VIEW k AS SELECT * FROM read_parquet('{evidence.topic_files}')")
+    connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet('{evidence.dead_letter_files}')")
+    if run is not None:
+        with _timed(seconds, "ledger"):
+            ledgers = [read(path) for path in sorted(run.glob(f"*{SUFFIX}"))]
+            findings.append(check_sent(connection, ledgers, topic.name, Run.read(run).starts, evidence.first))
+    with _timed(seconds, "lake"):
+        findings.append(_kept(connection, pipeline, topic, tables, evidence, committed))
+    with _timed(seconds, "windows"):
+        findings += [_windows(one) for one in recounts(tables)]
+    return Verdict(tuple(findings), seconds)
+
+
+def _kept(
+    connection: duckdb.DuckDBPyConnection,
+    pipeline: Pipeline,
+    topic: Topic,
+    tables: list[LakeTable],
+    evidence: Evidence,
+    committed: Mapping[int, int],
+) -> Findings:
+    archive = next(table for table in tables if table.name == topic.lake_table)
+    files = archive.files()
+    rows = selection(archive, files, "filename") if files else f"SELECT *, NULL AS filename FROM {archive.name}"
+    lake = str(archive.folder.parent)
+    connection.execute(
+        f"CREATE VIEW kept AS SELECT * REPLACE (replace(filename, '{lake}/', '') AS filename) "
+        f"FROM ({rows}) WHERE topic = '{topic.name}'"
+    )
+    there = [row[0] for row in connection.execute("DESCRIBE k").fetchall()]
+    names = [field["name"] for field in pipeline.schema_of(topic)["fields"]]
+    fields = {
+        name: [one for one in there if one.partition("@")[0] == name]
+        for name in [*names, "arrival_time"]
+        if name not in evidence.uncompared
+    }
+    offsets = {partition: (first, evidence.end[partition]) for partition, first in evidence.first.items()}
+    found = check_kept(connection, topic.name, fields, offsets, committed)
+    if evidence.uncompared:
+        found.unchecked.append(
+            f"{', '.join(evidence.uncompared)}: the key with which the lake hashes them is not known here, and so "
+            "their values were not compared. Name its file with SHARDLAKE_PII_KEY_FILE."
+        )
+    return found
+
+
+def _windows(one: Recount) -> Findings:
+    found = Findings(f"{one.table}, counted again from the archive", one.windows, "windows")
+    if one.open_windows:
+        found.notes.append(f"{one.open_windows:,} windows of {one.table} have not closed yet")
+    cells: dict[tuple[object, ...], list[Difference]] = {}
+    for difference in one.differences:
+        cells.setdefault(difference.key, []).append(difference)
+    for key, differences in cells.items():
+        first = differences[0]
+        name = WINDOWS.get(first.what, "wrong-window")
+        if any(one.is_late for one in differences):
+            name = "late-unlisted"
+        words = "; ".join(f"{each.what}: {each.in_table}, counted again {each.recounted}" for each in differences)
+        found.add(Anomaly(name, f"{one.table}: {', '.join(map(str, key))}", words))
+    return found
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - began
