@@ -128,12 +128,12 @@ class Ledger:
         self._next += 1
         return self._next - 1
 
-    def acknowledged(self, number: int, partition: int, offset: int) -> None:
-        """The broker has it, there."""
+    def acknowledged(self, number: int, partition: int, offset: int | None) -> None:
+        """The broker has it, there; with acks=0 it does not say where."""
         numbers, partitions, offsets = self._acknowledged
         numbers.append(number)
         partitions.append(partition)
-        offsets.append(offset)
+        offsets.append(-1 if offset is None else max(-1, offset))
 
     def failed(self, number: int) -> None:
         """It was certainly not written."""

@@ -49,8 +49,10 @@ def recount(
         raise ShardlakeError(msg, "The archive is right: it keeps every event once. See docs/use.md, late events.")
 
 
-def recounts(pipeline: Pipeline, tables: list[LakeTable], options: list[str]) -> list[Recount]:
-    """One for each table that a job says how to recount."""
+def recounts(
+    pipeline: Pipeline, tables: list[LakeTable], options: list[str], archive: str | None = None
+) -> list[Recount]:
+    """One for each table that a job says how to recount; `archive` may stand for the table of events."""
     from shardlake.flink.job import parse_options
     from shardlake.lake.recount import recount as compare
 
@@ -60,7 +62,7 @@ def recounts(pipeline: Pipeline, tables: list[LakeTable], options: list[str]) ->
     for job, module in jobs.items():
         if hasattr(module, "recount"):
             for table, sql in module.recount(by_job[job]).items():
-                found.append(compare(sql, table, pipeline, tables))
+                found.append(compare(sql, table, pipeline, tables, archive))
     if not found:
         raise BadInput(
             "No job of this pipeline says how its windows are recounted.", "See flink_jobs/service_health.py."

@@ -27,7 +27,9 @@ VERDICT_FILE = "verdict.json"
 
 def verify(
     ctx: typer.Context,
-    run: Annotated[Path | None, typer.Argument(help="A run's folder, as given to `produce --ledger`.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="The folders of runs, as given to `produce --ledger`.")
+    ] = None,
     options: Annotated[list[str] | None, typer.Option("--set", help="As given to `jobs run`: JOB.NAME=VALUE.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -36,7 +38,7 @@ def verify(
     Exit code 0 where all holds, 1 where an anomaly is found, 3 where something could not be checked.
     """
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
-    verdict = verdict_of(pipeline, settings, run, options or [])
+    verdict = verdict_of(pipeline, settings, runs or [], options or [])
     if json:
         print_json(verdict.as_json())
     else:
@@ -48,8 +50,8 @@ def verify(
         raise Unavailable("Nothing is wrong in what could be checked, and not all could be.", "See above.")
 
 
-def verdict_of(pipeline: Pipeline, settings: Settings, run: Path | None, options: list[str]) -> Verdict:
-    """Read the topic again and check; with a run's folder the evidence and the verdict are kept there.
+def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options: list[str]) -> Verdict:
+    """Read the topic again and check; the evidence and the verdict are kept in the first run's folder.
 
     Where the broker is gone, or its topic was made anew, the evidence that an earlier `verify` has kept is used.
     """
@@ -57,14 +59,21 @@ def verdict_of(pipeline: Pipeline, settings: Settings, run: Path | None, options
     from shardlake.lake.verify import verify as check
     from shardlake.ledger import Run
 
-    if run is not None:
-        Run.read(run)
+    for one in runs:
+        Run.read(one)
+    run = runs[0] if runs else None
     tables = lake_tables(settings.lake_folder, pipeline)
     topic = pipeline.events_topic
     with TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
         evidence, committed = _evidence(pipeline, settings, run, Path(temporary))
         verdict = check(
-            pipeline, topic, tables, evidence, committed, run, lambda some: recounts(pipeline, some, options)
+            pipeline,
+            topic,
+            tables,
+            evidence,
+            committed,
+            runs,
+            lambda some, archive: recounts(pipeline, some, options, archive),
         )
     if run is not None:
         (run / VERDICT_FILE).write_text(json_lines.dumps(verdict.as_json(), indent=1))
@@ -75,6 +84,7 @@ def _evidence(
     pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path
 ) -> tuple[Evidence, dict[int, int]]:
     from shardlake import pii
+    from shardlake.flink.resume import ended_at
     from shardlake.flink.tables import GROUP
     from shardlake.lake.evidence import Evidence, collect
     from shardlake.lake.masks import Masks
@@ -86,8 +96,11 @@ def _evidence(
     try:
         if run is None or topic_id(servers, topic.name) == Run.read(run).topic_id:
             masks = Masks(pipeline.schema_of(topic), pii.known_keys(os.environ, running_stack(state_folder())))
+            # Before the topic and the lake are read: files show up a moment after the offsets are committed.
+            covered = ended_at(Path(settings.jobs_folder), topic.name) if settings.jobs_folder else {}
+            for partition, offset in committed(servers, GROUP, topic.name).items():
+                covered[partition] = max(offset, covered.get(partition, 0))
             evidence = collect(settings, pipeline, topic, folder, masks, say=lambda line: err.print(line, markup=False))
-            covered = committed(servers, GROUP, topic.name)
             (folder / "committed.json").write_text(json_lines.dumps(covered))
             return evidence, covered
         why = f"{topic.name} was made anew since"
@@ -121,8 +134,8 @@ def show(verdict: Verdict) -> None:
         for anomaly in found.anomalies[:SHOWN]:
             files = f" ({', '.join(anomaly.files)})" if anomaly.files else ""
             out.print(f"[red]{anomaly.name}[/] {escape(f'{anomaly.where}: {anomaly.what}{files}')}")
-        if found.counts.total() > SHOWN:
-            out.print(f"and {found.counts.total() - SHOWN:,} more in this check: --json names more")
+        if sum(found.counts.values()) > SHOWN:
+            out.print(f"and {sum(found.counts.values()) - SHOWN:,} more in this check: --json names more")
     for found in verdict.findings:
         for words in found.notes:
             out.print(f"note: {words}", markup=False)

@@ -63,6 +63,18 @@ def lost_savepoint(folder: Path) -> Path | None:
     return None if (savepoint / "_metadata").is_file() or is_superseded else savepoint
 
 
+def ended_at(folder: Path, topic: str) -> dict[int, int]:
+    """By partition, the next offset after what the application covered when it was ended on purpose; {} where it has
+    not been, or has run since.
+
+    Flink commits a source's offsets to the broker without waiting, and an application that ends may not get to it.
+    """
+    last, newest = LastEnd.read(folder), newest_state(folder)
+    if last is None or newest is None or not last.savepoint.endswith(newest.name):
+        return {}
+    return offsets_in(newest, topic)
+
+
 Offsets = Mapping[str, Mapping[int, int]]
 """By topic and partition."""
 

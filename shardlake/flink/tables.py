@@ -110,6 +110,8 @@ def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets
         "properties.group.id": GROUP,
         "properties.auto.offset.reset": "earliest",
         "properties.check.crcs": "true",
+        # Flink's own default also reads what a transaction has aborted.
+        "properties.isolation.level": "read_committed",
         "scan.topic-partition-discovery.interval": "10 s",
         "key.format": "raw",
         "key.fields": "kafka_key",

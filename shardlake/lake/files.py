@@ -14,7 +14,7 @@ from shardlake.lake.verdict import Anomaly, Findings
 SEEN_FILE = "visible.txt"
 
 
-def check_files(lake: Path, tables: Iterable[LakeTable], run: Path | None) -> tuple[Findings, frozenset[Path]]:
+def check_files(lake: Path, tables: Iterable[LakeTable], runs: Iterable[Path]) -> tuple[Findings, frozenset[Path]]:
     """The findings, and the files that cannot be read."""
     found = Findings("the lake's files", unit="files")
     unreadable = set()
@@ -31,7 +31,7 @@ def check_files(lake: Path, tables: Iterable[LakeTable], run: Path | None) -> tu
                 continue
             if rows == 0:
                 found.add(Anomaly("empty-file", name, "has no row", (name,)))
-    for name, size_bytes in seen(run).items() if run else ():
+    for name, size_bytes in (pair for run in runs for pair in seen(run).items()):
         try:
             now_bytes = (lake / name).stat().st_size
         except FileNotFoundError:

@@ -46,14 +46,18 @@ class Recount:
     differences: tuple[Difference, ...]
 
 
-def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable]) -> Recount:
-    """Compare the lake table `name` with what `sql` gives; rows are told apart by their topic's event time and key."""
+def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], archive: str | None = None) -> Recount:
+    """Compare the lake table `name` with what `sql` gives; rows are told apart by their topic's event time and key.
+
+    `archive` is a query that stands for the table of events, where that is not to be relied on.
+    """
     topic = next(topic for topic in pipeline.topics.values() if topic.lake_table == name)
     keys = [str(topic.event_time), *([topic.key] if topic.key else [])]
     connection = connect(tables)
-    archive, time = pipeline.events_topic.lake_table, pipeline.events_topic.event_time
+    time = pipeline.events_topic.event_time
+    archived = f"({archive})" if archive else pipeline.events_topic.lake_table
     events = (
-        f"SELECT * FROM {archive} WHERE {time} IS NOT NULL AND "
+        f"SELECT * FROM {archived} WHERE {time} IS NOT NULL AND "
         '(topic, "partition", "offset") NOT IN '
         f"""(SELECT (topic, "partition", "offset") FROM late_events WHERE missed_table = '{name}')"""
     )

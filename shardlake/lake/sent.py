@@ -186,7 +186,13 @@ def _by_digest(connection: duckdb.DuckDBPyConnection, names: _Names, found: Find
             elif has_failed:
                 found.add(Anomaly("G1a", where, "failed for certain, as its producer was told"))
             else:
-                found.add(Anomaly("unexpected", where, "no ledger of the run names it"))
+                found.add(
+                    Anomaly(
+                        "unexpected",
+                        where,
+                        "no ledger of the run names it (where something else wrote to the topic, name its run too)",
+                    )
+                )
 
 
 def _out_of_order(ledger: LedgerFile) -> Iterator[int]:

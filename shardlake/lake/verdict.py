@@ -44,14 +44,14 @@ class Findings:
     check: str
     checked: int = 0
     unit: str = "records"
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
     anomalies: list[Anomaly] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, anomaly: Anomaly) -> None:
         """Count it, and name it where there are not too many of its name."""
-        self.counts[anomaly.name] += 1
+        self.counts[anomaly.name] = self.counts.get(anomaly.name, 0) + 1
         if self.counts[anomaly.name] <= NAMED:
             self.anomalies.append(anomaly)
 
@@ -66,7 +66,7 @@ class Verdict:
     @property
     def counts(self) -> Counter[str]:
         """Anomalies by name."""
-        return sum((found.counts for found in self.findings), Counter[str]())
+        return sum((Counter(found.counts) for found in self.findings), Counter[str]())
 
     @property
     def conclusion(self) -> str:

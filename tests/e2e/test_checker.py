@@ -1,0 +1,295 @@
+"""The checker is checked: twelve bugs, planted in producers, workers, jobs and files, each seen under its name; and
+clean runs in which it sees nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka import Producer
+
+from shardlake import topics
+from shardlake.flink.resume import LastEnd
+from shardlake.flink.submit import Submission
+from shardlake.ledger import read
+from shardlake.produce.delivery import Delivery
+from shardlake.produce.sending import open_ledger
+from shardlake.testing.stack import RunningStack, running_stack
+from tests.support import ROOT, Topic, event, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+REAL_LOG = ROOT.parent / "shared" / "data" / "apache_access.log"
+RATE = 1500
+LOADS = (
+    (),
+    ("--with", "late=0.05"),
+    ("--with", "duplicates=0.05"),
+    ("--with", "out_of_order=0.3"),
+    ("--with", "zipf=0", "--with", "clients=3"),
+    ("--poison", "150"),
+)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A stack on which several runs were made, all to their end; `savepoint` is from their middle."""
+
+    stack: RunningStack
+    folders: list[Path]
+    savepoint: str
+
+    def verify(self, exit_code: int, lake: Path | None = None, runs: list[Path] | None = None) -> dict[str, Any]:
+        """The verdict, on another lake where one is given."""
+        environment = self.stack.environment | ({"LAKE_URL": str(lake)} if lake else {})
+        folders = [str(folder) for folder in (self.folders if runs is None else runs)]
+        done = subprocess.run(
+            self.stack.command("verify", *folders, "--json"),
+            capture_output=True, text=True, env=environment, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == exit_code, done.stdout + done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def anomalies(self, lake: Path | None = None, runs: list[Path] | None = None) -> list[dict[str, Any]]:
+        """Those of a verdict that names some."""
+        return [one for check in self.verify(1, lake, runs)["checks"] for one in check["anomalies"]]
+
+    @property
+    def lake(self) -> Path:
+        """Where the jobs write."""
+        return self.stack.settings.lake_folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """Ten runs of different kinds, one after the other, through jobs that are stopped and resumed in between."""
+    folder = tmp_path_factory.mktemp("runs")
+    folders: list[Path] = []
+    with running_stack(ROOT, tmp_path_factory.mktemp("state")) as stack:
+
+        def produce(*arguments: str) -> None:
+            folders.append(folder / f"{len(folders):02}")
+            stack.shardlake("produce", *arguments, "--ledger", str(folders[-1]))
+
+        stack.shardlake("jobs", "run")
+        for seed, load in enumerate(LOADS[:3]):
+            produce("--synthetic", "--rate", str(RATE), "--duration", "2", "--seed", str(seed), *load)
+        stack.shardlake("jobs", "stop")
+        last = LastEnd.read(Path(stack.settings.jobs_folder))
+        assert last is not None
+        for seed, load in enumerate(LOADS[3:], 3):
+            produce("--synthetic", "--rate", str(RATE), "--duration", "2", "--seed", str(seed), *load)
+        stack.shardlake("jobs", "run")
+        log = REAL_LOG if REAL_LOG.exists() else ROOT / "tests" / "data" / "access.log"
+        produce(str(log), "--as-now")
+        produce(str(log), "--service", "another")
+        produce("--follow", str(log), "--until-idle", "1")
+        (folder / "lines.json").write_text('{"ts": "2026-11-24T10:00:00Z", "msg": "one"}\nno JSON\n')
+        produce(str(folder / "lines.json"), "--format", "json")
+        stack.shardlake("jobs", "finish")
+        yield Runs(stack, folders, last.savepoint)
+
+
+def test_ten_clean_runs_raise_nothing(runs: Runs) -> None:
+    assert len(runs.folders) == 10
+    for number in range(10):
+        # What others wrote since is theirs: their runs are named too.
+        found = runs.verify(0, runs=runs.folders[number:]) if number else runs.verify(0)
+        assert found["conclusion"] == "holds"
+        sent = sum(len(read(path).digests) for one in runs.folders[number:] for path in one.glob("*.ledger"))
+        assert found["checks"][1]["checked"] == sent
+        assert found["checks"][2]["checked"] >= sent
+
+
+@pytest.fixture
+def lake(runs: Runs, tmp_path: Path) -> Path:
+    """A copy of the lake, to do harm to."""
+    return Path(shutil.copytree(runs.lake, tmp_path / "lake"))
+
+
+def files(lake: Path, table: str) -> list[Path]:
+    return sorted((lake / table).rglob("[!._]*.parquet"), key=lambda path: path.stat().st_size)
+
+
+def places(file: Path) -> set[str]:
+    rows = pq.read_table(file, columns=["topic", "partition", "offset"]).to_pylist()
+    return {f"{row['topic']}/{row['partition']}/{row['offset']}" for row in rows}
+
+
+def test_a_file_that_was_deleted(runs: Runs, lake: Path) -> None:
+    victim = files(lake, "app_logs")[0]
+    gone = places(victim)
+    name, size = victim.relative_to(lake), victim.stat().st_size
+    (runs.folders[0] / "visible.txt").write_text(f"{size} {name}\n")
+    victim.unlink()
+    found = runs.anomalies(lake)
+    (runs.folders[0] / "visible.txt").unlink()
+    assert {one["where"] for one in found if one["name"] == "lost-write"} == gone
+    assert [one["where"] for one in found if one["name"] == "vanished"] == [str(name)]
+
+
+def test_a_file_that_was_doubled(runs: Runs, lake: Path) -> None:
+    victim = files(lake, "app_logs")[0]
+    copy = victim.with_name(f"copy-{victim.name}")
+    shutil.copyfile(victim, copy)
+    found = [one for one in runs.anomalies(lake) if one["name"] == "duplicate"]
+    assert {one["where"] for one in found} == places(victim)
+    assert {tuple(sorted(one["files"])) for one in found} == {
+        tuple(sorted(str(one.relative_to(lake)) for one in (victim, copy)))
+    }
+
+
+def test_a_file_that_was_cut(runs: Runs, lake: Path) -> None:
+    victim = files(lake, "app_logs")[0]
+    gone = places(victim)
+    victim.write_bytes(victim.read_bytes()[:-100])
+    found = runs.anomalies(lake)
+    assert [one["where"] for one in found if one["name"] == "unreadable-file"] == [str(victim.relative_to(lake))]
+    assert {one["where"] for one in found if one["name"] == "lost-write"} == gone
+
+
+def test_swapped_bytes_in_one_field_of_one_row(runs: Runs, lake: Path) -> None:
+    victim = files(lake, "app_logs")[-1]
+    table = pq.read_table(victim)
+    rows = table.to_pylist()
+    row = next(row for row in rows if row["service"] != row["service"][::-1])
+    row["service"] = row["service"][1] + row["service"][0] + row["service"][2:]
+    pq.write_table(type(table).from_pylist(rows, table.schema), victim)
+    found = [one for one in runs.anomalies(lake) if one["name"] == "wrong-value"]
+    assert [(one["where"], one["files"]) for one in found] == [
+        (f"app-logs/{row['partition']}/{row['offset']}", [str(victim.relative_to(lake))])
+    ]
+    assert found[0]["what"].endswith("than in the topic: service")
+
+
+def test_a_window_that_is_short_by_one(runs: Runs, lake: Path) -> None:
+    victim = files(lake, "service_health")[-1]
+    table = pq.read_table(victim)
+    rows = table.to_pylist()
+    rows[0]["events"] -= 1
+    pq.write_table(type(table).from_pylist(rows, table.schema), victim)
+    (found,) = runs.anomalies(lake)
+    assert found["name"] == "wrong-window"
+    assert rows[0]["service"] in found["where"]
+    assert found["what"].startswith(f"events: {rows[0]['events']}, counted again {rows[0]['events'] + 1}")
+
+
+def test_late_events_that_were_dropped(runs: Runs, lake: Path) -> None:
+    assert files(lake, "late_events")
+    shutil.rmtree(lake / "late_events")
+    found = runs.anomalies(lake)
+    assert found
+    assert {one["name"] for one in found} == {"late-unlisted"}
+
+
+def by_hand(runs: Runs, bug: str, lake: Path) -> subprocess.Popen[str]:
+    """The archive that was written by hand, begun."""
+    command = [sys.executable, "-m", "tests.planted.archive_by_hand", bug, str(ROOT), str(lake)]
+    return subprocess.Popen(command, cwd=ROOT, env=runs.stack.environment, stdout=subprocess.PIPE, text=True)
+
+
+def ended(worker: subprocess.Popen[str]) -> int:
+    worker.communicate(timeout=90)
+    return worker.returncode
+
+
+def test_an_archive_by_hand_without_a_bug_raises_nothing(runs: Runs, tmp_path: Path) -> None:
+    assert ended(by_hand(runs, "none", tmp_path)) == 0
+    assert runs.verify(0, tmp_path)["conclusion"] == "holds"
+
+
+@pytest.mark.parametrize(("bug", "name"), [("commit-before-work", "lost-write"), ("work-before-commit", "duplicate")])
+def test_a_worker_killed_between_its_two_steps(runs: Runs, tmp_path: Path, bug: str, name: str) -> None:
+    assert ended(by_hand(runs, bug, tmp_path)) == -9
+    assert ended(by_hand(runs, bug, tmp_path)) == 0
+    found = runs.anomalies(tmp_path)
+    assert {one["name"] for one in found} == {name}
+    assert 0 < len(found) <= 1000  # the batch in hand
+
+
+def test_a_worker_that_reads_what_was_aborted(runs: Runs, tmp_path: Path) -> None:
+    topic = Topic(runs.stack)
+    producer = Producer(
+        {"bootstrap.servers": runs.stack.settings.kafka_bootstrap_servers, "transactional.id": "aborts"}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for number in range(50):
+        producer.produce("app-logs", topic.encode(event(number)), partition=2)
+    producer.flush(30)
+    producer.abort_transaction(30)
+    assert runs.verify(0)["conclusion"] == "holds"
+    assert ended(by_hand(runs, "read-uncommitted", tmp_path)) == 0
+    found = runs.anomalies(tmp_path)
+    assert [one["name"] for one in found] == ["G1a"] * 50
+    assert {one["where"].rsplit("/", 1)[0] for one in found} == {"app-logs/2"}
+
+
+def test_a_worker_that_begins_at_the_latest(runs: Runs, tmp_path: Path) -> None:
+    total = runs.verify(0)["checks"][2]["checked"]
+    worker = by_hand(runs, "reset-to-latest", tmp_path)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "assigned\n"
+    new = tmp_path / "run"
+    runs.stack.shardlake("produce", "--synthetic", "--rate", "500", "--duration", "1", "--ledger", str(new))
+    runs.folders.append(new)
+    assert ended(worker) == 0
+    found = runs.verify(1, tmp_path)
+    letters = sum(1 for _ in topics.read(runs.stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
+    assert found["counts"] == {"lost-write": total - letters}
+
+
+def test_a_producer_that_asks_for_no_acknowledgement(runs: Runs, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["produce", "--synthetic", "--rate", "2000", "--duration", "8", "--ledger", str(run)]
+    command = [sys.executable, "-m", "tests.planted.produce_acks_0", "--pipeline", str(ROOT), *arguments]
+    environment = runs.stack.environment
+    producer = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: any(len(read(path).digests) > 4_000 for path in run.glob("*.ledger")), 30, "events on their way")
+    runs.stack.stack.servers["kafka"].kill()
+    runs.stack.stack.restart("kafka")
+    producer.wait(120)
+    runs.folders.append(run)
+    counts = runs.verify(1)["counts"]
+    assert set(counts) == {"lost-write"}
+    (ledger,) = [read(path) for path in run.glob("*.ledger")]
+    assert counts["lost-write"] < len(ledger.digests)
+
+
+def test_dead_letters_that_were_sent_again_twice(runs: Runs, tmp_path: Path) -> None:
+    letters = list(topics.read(runs.stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))[:20]
+    run = tmp_path / "run"
+    servers = runs.stack.settings.kafka_bootstrap_servers
+    for is_noted in (True, False):
+        delivery = Delivery(servers, "app-logs", lambda _: None, 60)
+        delivery.ledger = open_ledger(servers, "app-logs", run) if is_noted else None
+        for letter in letters:
+            delivery.send(letter.value(), letter.key())
+        assert delivery.finish().is_complete
+    found = [one for one in runs.anomalies(runs=[*runs.folders, run]) if one["name"] != "lost-write"]
+    assert [one["name"] for one in found] == ["duplicate"] * 20
+    runs.folders.append(run)
+
+
+def test_jobs_resumed_from_an_older_savepoint(runs: Runs) -> None:
+    stack = runs.stack
+    refused = stack.shardlake("jobs", "run", "--from", runs.savepoint, exit_code=2)
+    assert "is older than the lake" in refused
+    before = len(files(runs.lake, "app_logs"))
+    jobs = {job: dict[str, str]() for job in stack.pipeline.modules("flink_jobs")}
+    Submission(stack.pipeline, stack.settings, jobs, stack.stack.state / "older.log").submit(f"file://{runs.savepoint}")
+    wait_for(lambda: len(files(runs.lake, "app_logs")) > before, 90, "rows that are there already")
+    stack.shardlake("jobs", "stop")
+    found = runs.verify(1)
+    assert found["counts"]["duplicate"] > RATE

@@ -1,0 +1,1 @@
+"""Programs with a bug planted in each: what the checker must see."""
