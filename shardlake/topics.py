@@ -163,7 +163,8 @@ def delete(bootstrap_servers: str, topics: list[str]) -> None:
 def _admin(bootstrap_servers: str) -> AdminClient:
     """One for the whole process: its futures die with it, and making and dropping it in a loop has crashed the
     client."""
-    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    # A broker that comes back is asked again at once, not after the client's 10 s.
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "reconnect.backoff.max.ms": 500, "log_level": 0})
 
 
 def _list(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[int, int]:

@@ -63,17 +63,24 @@ class Sampler:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._servers = bootstrap_servers
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
-        self._reader: Consumer | None = None
-        self._askers: dict[str, Consumer] = {}
+        self._connect()
 
     def sample(self, only: str | None = None) -> Sample:
         """All groups, or one. Raises Unavailable where the broker does not answer."""
         try:
             return self._sample(only)
         except KafkaException as error:
+            # Where a broker was killed and has come back, the old client's listing of groups waits for it for ever.
+            self.close()
+            self._connect()
             msg = f"No Kafka broker answers at {self._servers}: {error.args[0].str()}."
             raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+
+    def _connect(self) -> None:
+        # A broker that comes back is asked again at once, not after the client's 10 s.
+        self._admin = AdminClient({"bootstrap.servers": self._servers, "reconnect.backoff.max.ms": 500, "log_level": 0})
+        self._reader: Consumer | None = None
+        self._askers: dict[str, Consumer] = {}
 
     def close(self) -> None:
         """Leave nothing open."""
