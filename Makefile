@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit check format bench-jobs bench-producer bench-follow lock clean
+.PHONY: help setup demo faults test test-unit check format bench-jobs bench-producer bench-follow lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ setup: $(VENV)/installed ## install everything that is missing (the other target
 
 demo: $(VENV)/installed ## logs through Kafka and Flink into a lake, with lag on screen, and the sum at the end
 	@$(BIN)/shardlake demo $(DEMO_ARGS)
+
+faults: $(VENV)/installed ## servers killed, paused and without disk under load for 5 minutes, and the verdict
+	@$(BIN)/shardlake faults --run faults-out $(FAULTS_ARGS)
 
 test: setup ## all tests: unit, pipeline, end to end
 	@$(BIN)/pytest $(PYTEST_ARGS)

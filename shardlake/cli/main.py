@@ -13,7 +13,22 @@ import click
 import typer
 from rich.markup import escape
 
-from shardlake.cli import consume, demo, doctor, jobs, lag, lake, pii, produce, query, schema, setup, stack, verify
+from shardlake.cli import (
+    consume,
+    demo,
+    doctor,
+    faults,
+    jobs,
+    lag,
+    lake,
+    pii,
+    produce,
+    query,
+    schema,
+    setup,
+    stack,
+    verify,
+)
 from shardlake.cli.output import err
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.settings import state_folder
@@ -47,6 +62,7 @@ def shared(
 
 
 app.command()(demo.demo)
+app.add_typer(faults.app, name="faults")
 app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)

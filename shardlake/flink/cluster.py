@@ -119,6 +119,10 @@ class Cluster:
         msg = f"The jobs were not stopped after {timeout_seconds:.0f} s."
         raise ShardlakeError(msg, "They may yet stop: see `shardlake jobs list`.")
 
+    def checkpoint(self, job_id: str) -> None:
+        """Have the job begin a checkpoint now; it goes on by itself."""
+        self._post(f"/jobs/{job_id}/checkpoints", {})
+
     def _await_end(self, job_id: str, deadline: float) -> None:
         """What the last checkpoint covers is committed to the lake and the topics before the job is FINISHED."""
         while self.state(job_id) not in ENDED:

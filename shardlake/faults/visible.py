@@ -1,0 +1,45 @@
+"""What a reader of the lake has seen: each file once, noted while the lake is written, so that one that goes is missed.
+
+RUN/visible.txt has a line a file: its size in bytes, and its path relative to the lake.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event, Lock, Thread
+
+FILE = "visible.txt"
+LOOK_SECONDS = 5
+
+
+class Visible:
+    """Looks every LOOK_SECONDS, in a thread of its own, and when asked."""
+
+    def __init__(self, lake: Path, run: Path) -> None:
+        self._lake = lake
+        self._seen: set[Path] = set()
+        self._file = (run / FILE).open("a", buffering=1)
+        self._lock = Lock()
+        self._closing = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def look(self) -> None:
+        """Note the files that are new."""
+        with self._lock:
+            for path in self._lake.rglob("[!._]*.parquet"):
+                if path in self._seen:
+                    continue
+                self._seen.add(path)
+                self._file.write(f"{path.stat().st_size} {path.relative_to(self._lake)}\n")
+
+    def close(self) -> None:
+        """A last look, and no more."""
+        self._closing.set()
+        self._thread.join()
+        self.look()
+        self._file.close()
+
+    def _watch(self) -> None:
+        while not self._closing.wait(LOOK_SECONDS):
+            self.look()
