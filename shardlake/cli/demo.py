@@ -18,13 +18,15 @@ from shardlake.child import die_with_parent
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase, detached_up
-from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
 
 if TYPE_CHECKING:
+    from shardlake.cli.demo_break import Breaks
     from shardlake.flink.submit import Submission
     from shardlake.lake.accounting import PartitionAccount
+    from shardlake.stack.stack import Stack
 
 SAMPLE_LINES = 10_000
 RATE = 1000
@@ -39,9 +41,13 @@ def demo(
     log: Annotated[Path | None, typer.Option(help="A log file of yours. Default: a sample of 10,000 lines.")] = None,
     keep: Annotated[bool, typer.Option(help="Leave the stack running at the end.")] = False,
     seconds: Annotated[float, typer.Option(min=1, help="How long synthetic events are sent.")] = 30,
+    break_: Annotated[bool, typer.Option("--break", help="Kill the task manager, then the broker, meanwhile.")] = False,
     port_base: PortBase = DEFAULT_PORT_BASE,
 ) -> None:
     """Logs through Kafka and Flink into the lake, consumers and lag, and the sum: exit code 0 only if it holds."""
+    if break_ and keep:
+        msg = "--break and --keep do not go together: what is kept has a launcher of its own, and its servers."
+        raise BadInput(msg, "Leave one of them out.")
     pipeline = Pipeline.load(ctx.obj.pipeline)
     if log:
         from shardlake.produce.lines import check
@@ -50,7 +56,7 @@ def demo(
     installed()
     began = time.monotonic()
     with ExitStack() as stack:
-        submission = _start(pipeline, port_base, keep, stack)
+        submission, local = _start(pipeline, port_base, keep, stack)
         settings = Settings.read()
         file = log or _sample(pipeline, Path(running_stack(state_folder())["data"]))
         stage = Stage(pipeline, settings, began)
@@ -58,15 +64,21 @@ def demo(
         stage.say(f"{file.name} goes into the topic {pipeline.events_topic.name}")
         stage.produce(str(file))
         stage.jobs(submission)
-        stage.play(seconds)
+        breaks = None
+        if break_ and local is not None:
+            from shardlake.cli.demo_break import SECONDS, Breaks
+
+            seconds, breaks = max(seconds, SECONDS), Breaks(pipeline, settings, local, stage.say)
+        stage.play(seconds, breaks)
         finished = stage.finish()
         _report(pipeline, settings, file if log else None, finished)
         if keep:
             out.print("\nThe stack runs on: shardlake query, lag, produce, consume; in the end shardlake down.")
 
 
-def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> Submission:
-    """Servers, topics and schemas, with the jobs' planning beside them."""
+def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> tuple[Submission, Stack | None]:
+    """Servers, topics and schemas, with the jobs' planning beside them; the stack, where it is a launcher's of its own
+    None."""
     from shardlake.flink.submit import Submission
     from shardlake.provision import provision
     from shardlake.stack.stack import Stack
@@ -79,7 +91,7 @@ def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> 
 
     if keep:
         detached_up(pipeline.folder, port_base, None)
-        return plan(Settings.read())
+        return plan(Settings.read()), None
     local = Stack(state_folder(), port_base=port_base)
     stack.callback(local.stop)
     submission = None
@@ -93,7 +105,7 @@ def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> 
     local.mark_provisioned()
     err.print(f"[bold green]ready in {seconds:.1f} s[/]: Flink's page is {local.settings['flink_rest_url']}")
     assert submission is not None
-    return submission
+    return submission, local
 
 
 def _sample(pipeline: Pipeline, folder: Path) -> Path:
@@ -137,8 +149,8 @@ class Stage:
         Cluster(self._settings.flink_rest_url).await_running(job_id)
         self.say(f"the jobs run: {', '.join(self._pipeline.modules('flink_jobs'))}, one application, {job_id}")
 
-    def play(self, seconds: float) -> None:
-        """Synthetic events with poison among them, a consumer, then a second one, until all is sent."""
+    def play(self, seconds: float, breaks: Breaks | None = None) -> None:
+        """Synthetic events with poison among them, a consumer, then a second one, until all is sent, and broken."""
         from shardlake.cli.finish import plan_drain
 
         self.say(f"{RATE:,} synthetic events a second for {seconds:.0f} s, {POISON} poison records among them")
@@ -147,10 +159,12 @@ class Stage:
         self._drain = plan_drain(self._pipeline, self._settings)
         second = time.monotonic() + min(SECOND_CONSUMER_AFTER_SECONDS, seconds / 2)
         with self._screen() as show:
-            while any(producer.poll() is None for producer in self._producers):
+            while any(producer.poll() is None for producer in self._producers) or (breaks and breaks.left):
                 if len(self._consumers) == 1 and time.monotonic() > second:
                     self.say("a second consumer joins")
                     self._consume()
+                if breaks and self.first_row_seconds is not None:
+                    breaks.next(lambda: self._look(show))
                 self._look(show)
                 time.sleep(0.5)
         if any(producer.returncode for producer in self._producers):
