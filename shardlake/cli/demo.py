@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake.child import die_with_parent
+from shardlake.cli.demo_report import report
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase, detached_up
@@ -25,7 +26,6 @@ from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state
 if TYPE_CHECKING:
     from shardlake.cli.demo_break import Breaks
     from shardlake.flink.submit import Submission
-    from shardlake.lake.accounting import PartitionAccount
     from shardlake.stack.stack import Stack
 
 SAMPLE_LINES = 10_000
@@ -71,9 +71,10 @@ def demo(
             seconds, breaks = max(seconds, SECONDS), Breaks(pipeline, settings, local, stage.say)
         stage.play(seconds, breaks)
         finished = stage.finish()
-        _report(pipeline, settings, file if log else None, finished)
+        report(pipeline, settings, file if log else None, stage.run, finished)
         if keep:
             out.print("\nThe stack runs on: shardlake query, lag, produce, consume; in the end shardlake down.")
+            out.print(f"The run's ledgers are in {stage.run}: shardlake verify {stage.run}", soft_wrap=True)
 
 
 def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> tuple[Submission, Stack | None]:
@@ -130,6 +131,8 @@ class Stage:
         self._consumers: list[subprocess.Popen[bytes]] = []
         self._drain: Submission | None = None
         self._said = 0.0
+        self.run = Path(running_stack(state_folder())["data"]) / "run"
+        """The folder of the producers' ledgers."""
         self.first_row_seconds: float | None = None
         self.peak_memory_bytes = 0
 
@@ -139,7 +142,7 @@ class Stage:
 
     def produce(self, *arguments: str) -> None:
         """Start `shardlake produce`."""
-        self._producers.append(self._child("produce", *arguments))
+        self._producers.append(self._child("produce", *arguments, "--ledger", str(self.run)))
 
     def jobs(self, submission: Submission) -> None:
         """Submit the planned jobs and wait until they run."""
@@ -256,83 +259,3 @@ class Stage:
         if self.first_row_seconds is None and any(self._settings.lake_folder.rglob("[!.]*.parquet")):
             self.first_row_seconds = time.monotonic() - self._began
             self.say("the first rows are in the lake")
-
-
-def _report(pipeline: Pipeline, settings: Settings, log: Path | None, seconds: float) -> None:
-    from shardlake.cli.query import rows_table
-    from shardlake.lake.accounting import account
-    from shardlake.lake.query import query
-    from shardlake.lake.tables import lake_tables
-
-    tables = lake_tables(settings.lake_folder, pipeline)
-    windows = query(
-        "SELECT service, count(*) AS windows, sum(events)::BIGINT AS events, sum(errors)::BIGINT AS errors, "
-        "max(error_ratio) AS worst_minute, max(latency_p95_ms) AS worst_p95_ms FROM service_health "
-        "GROUP BY 1 ORDER BY 1",
-        tables,
-    )
-    out.print("\n[bold]Windows of a minute, by service[/] (lake table service_health)")
-    out.print(rows_table(windows.columns, windows.rows))
-    topic = pipeline.events_topic
-    ((events, timeless, counted, late),) = query(
-        f"SELECT count(*), count(*) FILTER ({topic.event_time} IS NULL), "
-        "(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health), "
-        f"(SELECT count(*) FROM late_events WHERE missed_table = 'service_health') FROM {topic.lake_table}",
-        tables,
-    ).rows
-    rest = events - timeless - counted - late
-    nowhere = f" + [red]{rest:,} in neither[/]" if rest else ""
-    found = f"{counted:,} in windows + {timeless:,} without a time + {late:,} after their window"
-    out.print(f"{events:,} events = {found}{nowhere}")
-    accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake_folder)
-    out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
-    out.print(_account_table(accounts))
-    holds = all(one.holds for one in accounts)
-    if log is not None:
-        holds = _lines_found(pipeline, log, settings) and holds
-    out.print(f"demo took {seconds:.1f} s")
-    if not holds:
-        raise ShardlakeError("The sum does not hold: records are missing or doubled.", "See the table above.")
-
-
-def _account_table(accounts: list[PartitionAccount]) -> Any:
-    from rich.table import Table
-
-    table = Table("partition", "first offset", "end offset", "records", "=", "rows in the lake", "+", "dead letters",
-                  "+", "null values", "missing", "doubled", box=None)  # fmt: skip
-    for column in table.columns:
-        column.justify = "right"
-    for one in accounts:
-        table.add_row(
-            str(one.partition), f"{one.first:,}", f"{one.end:,}", f"{one.records:,}", "", f"{one.rows.count:,}", "",
-            f"{one.dead_letters:,}", "", f"{one.null_values:,}", f"{one.difference:,}", f"{one.doubled:,}",
-        )  # fmt: skip
-
-    def total(name: str) -> str:
-        return f"[bold]{sum(getattr(one, name) for one in accounts):,}[/]"
-
-    rows = sum(one.rows.count for one in accounts)
-    holds = all(one.holds for one in accounts)
-    table.add_row(
-        "[bold]sum[/]", "", "", total("records"), "=" if holds else "[red]≠[/]", f"[bold]{rows:,}[/]", "+",
-        total("dead_letters"), "+", total("null_values"), total("difference"), total("doubled"),
-    )  # fmt: skip
-    return table
-
-
-def _lines_found(pipeline: Pipeline, log: Path, settings: Settings) -> bool:
-    """Each line of the file by its event id, computed anew from the file, in the lake exactly once."""
-    from shardlake.lake.query import query
-    from shardlake.lake.tables import lake_tables
-    from shardlake.produce.lines import read
-
-    module = pipeline.load_module("producers", "log_lines")
-    service = log.name.split(".")[0]
-    wanted: set[str] = {
-        module.event(line, line.text, service)["event_id"] for line in read(str(log)) if line.text is not None
-    }
-    tables = lake_tables(settings.lake_folder, pipeline)
-    found = dict(query("SELECT event_id, count(*) FROM app_logs GROUP BY 1", tables).rows)
-    once = sum(found.get(event_id) == 1 for event_id in wanted)
-    out.print(f"\n{log.name}: {once:,} of {len(wanted):,} lines are in the lake exactly once, by their event ids")
-    return bool(once == len(wanted))

@@ -1,0 +1,99 @@
+"""What the demo shows at its end: windows, the sum by partition, and the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shardlake.cli.output import out
+from shardlake.cli.verify import show, verdict_of
+from shardlake.errors import ShardlakeError
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+
+if TYPE_CHECKING:
+    from shardlake.lake.accounting import PartitionAccount
+
+
+def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, seconds: float) -> None:
+    """Raises ShardlakeError where something is missing, doubled or wrong. `run` is the folder of the ledgers."""
+    from shardlake.cli.query import rows_table
+    from shardlake.lake.accounting import account
+    from shardlake.lake.query import query
+    from shardlake.lake.tables import lake_tables
+
+    tables = lake_tables(settings.lake_folder, pipeline)
+    windows = query(
+        "SELECT service, count(*) AS windows, sum(events)::BIGINT AS events, sum(errors)::BIGINT AS errors, "
+        "max(error_ratio) AS worst_minute, max(latency_p95_ms) AS worst_p95_ms FROM service_health "
+        "GROUP BY 1 ORDER BY 1",
+        tables,
+    )
+    out.print("\n[bold]Windows of a minute, by service[/] (lake table service_health)")
+    out.print(rows_table(windows.columns, windows.rows))
+    topic = pipeline.events_topic
+    ((events, timeless, counted, late),) = query(
+        f"SELECT count(*), count(*) FILTER ({topic.event_time} IS NULL), "
+        "(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health), "
+        f"(SELECT count(*) FROM late_events WHERE missed_table = 'service_health') FROM {topic.lake_table}",
+        tables,
+    ).rows
+    rest = events - timeless - counted - late
+    nowhere = f" + [red]{rest:,} in neither[/]" if rest else ""
+    found = f"{counted:,} in windows + {timeless:,} without a time + {late:,} after their window"
+    out.print(f"{events:,} events = {found}{nowhere}")
+    accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake_folder)
+    out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
+    out.print(_account_table(accounts))
+    holds = all(one.holds for one in accounts)
+    if log is not None:
+        holds = _lines_found(pipeline, log, settings) and holds
+    out.print("\n[bold]Verified[/] (shardlake verify: what was sent, the topic read again, the lake's files)")
+    verdict = verdict_of(pipeline, settings, [run], [])
+    show(verdict)
+    out.print(f"demo took {seconds:.1f} s")
+    if not holds or verdict.conclusion != "holds":
+        raise ShardlakeError("It does not hold: records are missing, doubled or wrong.", "See the tables above.")
+
+
+def _account_table(accounts: list[PartitionAccount]) -> Any:
+    from rich.table import Table
+
+    table = Table("partition", "first offset", "end offset", "records", "=", "rows in the lake", "+", "dead letters",
+                  "+", "null values", "missing", "doubled", box=None)  # fmt: skip
+    for column in table.columns:
+        column.justify = "right"
+    for one in accounts:
+        table.add_row(
+            str(one.partition), f"{one.first:,}", f"{one.end:,}", f"{one.records:,}", "", f"{one.rows.count:,}", "",
+            f"{one.dead_letters:,}", "", f"{one.null_values:,}", f"{one.difference:,}", f"{one.doubled:,}",
+        )  # fmt: skip
+
+    def total(name: str) -> str:
+        return f"[bold]{sum(getattr(one, name) for one in accounts):,}[/]"
+
+    rows = sum(one.rows.count for one in accounts)
+    holds = all(one.holds for one in accounts)
+    table.add_row(
+        "[bold]sum[/]", "", "", total("records"), "=" if holds else "[red]≠[/]", f"[bold]{rows:,}[/]", "+",
+        total("dead_letters"), "+", total("null_values"), total("difference"), total("doubled"),
+    )  # fmt: skip
+    return table
+
+
+def _lines_found(pipeline: Pipeline, log: Path, settings: Settings) -> bool:
+    """Each line of the file by its event id, computed anew from the file, in the lake exactly once."""
+    from shardlake.lake.query import query
+    from shardlake.lake.tables import lake_tables
+    from shardlake.produce.lines import read
+
+    module = pipeline.load_module("producers", "log_lines")
+    service = log.name.split(".")[0]
+    wanted: set[str] = {
+        module.event(line, line.text, service)["event_id"] for line in read(str(log)) if line.text is not None
+    }
+    tables = lake_tables(settings.lake_folder, pipeline)
+    found = dict(query("SELECT event_id, count(*) FROM app_logs GROUP BY 1", tables).rows)
+    once = sum(found.get(event_id) == 1 for event_id in wanted)
+    out.print(f"\n{log.name}: {once:,} of {len(wanted):,} lines are in the lake exactly once, by their event ids")
+    return bool(once == len(wanted))
