@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults test test-unit check format bench-jobs bench-producer bench-follow lock clean
+.PHONY: help setup demo faults test test-unit check format bench-jobs bench-producer bench-follow bench-verify lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench-producer: setup ## events a second of one producing process beside AvroSer
 
 bench-follow: setup ## lines of a rotating log against events, with the follower killed
 	@$(BIN)/python -m bench.follow $(BENCH_ARGS)
+
+bench-verify: setup ## 10 M events verified, beside one scan of the same files
+	@$(BIN)/python -m bench.verify $(BENCH_ARGS)
 
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
 	@$(BIN)/python -m pip install --quiet uv

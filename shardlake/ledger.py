@@ -6,11 +6,12 @@ has an intent, also when the producer was killed, and an event without a report 
 written survives the death of the process at once, and that of the machine after a second at most (fsync).
 
 Block: magic `SLk1`, kind (1 byte), 3 zero bytes, payload's length and its CRC-32, both u32, then the payload; all
-little-endian. Payloads, each column after the other:
+little-endian. Payloads:
 
     H  JSON: version, producer, topic, topic_id, began (seconds since 1970)
     S  u32 id of a source of events, then its name in UTF-8: a file, or a generator
-    I  u64 first sequence number, then per event: u64 digest, u32 source, u64 number (of a line, or of an event)
+    I  u32 id of a source, then per event, in the order of their sequence numbers, which begin with 0: u64 digest,
+       u64 number (of a line, or of an event)
     A  per event: u64 sequence number, i32 partition, i64 offset (-1 where the broker told none)
     F  u64 sequence numbers that failed for certain
     U  u64 sequence numbers that may have been written
@@ -24,7 +25,6 @@ import os
 import struct
 import time
 import zlib
-from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,12 +39,20 @@ SUFFIX = ".ledger"
 RUN_FILE = "run.json"
 VERSION = 1
 FSYNC_SECONDS = 1.0
-REPORTS = 1000
+REPORTS_BYTES = 20_000
 REPORT_SECONDS = 0.2
 """Reports are written when they are as many or as old: those that a kill takes are unknown."""
 
 _MAGIC = b"SLk1"
 _BLOCK = struct.Struct("<4sc3xII")
+_SOURCE = struct.Struct("<I")
+_INTENT, _PLACE, _SEQUENCE = (struct.Struct(form).pack for form in ("<QQ", "<Qiq", "<Q"))
+_ROWS = {
+    b"I": np.dtype([("digest", "<u8"), ("number", "<u8")]),
+    b"A": np.dtype([("sequence", "<u8"), ("partition", "<i4"), ("offset", "<i8")]),
+    b"F": np.dtype([("sequence", "<u8")]),
+    b"U": np.dtype([("sequence", "<u8")]),
+}
 _FRAME = struct.Struct("<I?").pack
 _NO_KEY_BYTES = 0xFFFFFFFF
 Place = tuple[str, int]
@@ -110,48 +118,46 @@ class Ledger:
         except FileExistsError:
             raise BadInput(f"{self.path} is there already.", "A ledger is one producer's: choose another.") from None
         self._synced = self._reported = time.monotonic()
+        self._size_bytes = 0
         self._sources: dict[str, int] = {}
+        self._source: str | None = None
         self._next = 0
-        self._intents = (array("Q"), array("I"), array("Q"))
-        self._acknowledged = (array("Q"), array("i"), array("q"))
-        self._failed, self._unknown = array("Q"), array("Q")
+        self._intents, self._acknowledged, self._failed, self._unknown = (bytearray() for _ in range(4))
         header = {"version": VERSION, "producer": producer, "topic": topic, "topic_id": topic_id, "began": time.time()}
         self._write(b"H", json.dumps(header).encode())
 
     def intend(self, key: bytes | None, value: bytes | None, place: Place | None = None) -> int:
         """Note an event that is to be sent; its sequence number. `flush` before it is handed over."""
-        source, number = place or ("", self._next)
-        digests, sources, numbers = self._intents
-        digests.append(digest(key, value))
-        sources.append(self._sources[source] if source in self._sources else self._add_source(source))
-        numbers.append(number)
-        self._next += 1
-        return self._next - 1
+        sequence = self._next
+        source, number = place or ("", sequence)
+        if source != self._source:
+            self._begin(source)
+        self._intents += _INTENT(digest(key, value), number)
+        self._next = sequence + 1
+        return sequence
 
-    def acknowledged(self, number: int, partition: int, offset: int | None) -> None:
+    def acknowledged(self, sequence: int, partition: int, offset: int | None) -> None:
         """The broker has it, there; with acks=0 it does not say where."""
-        numbers, partitions, offsets = self._acknowledged
-        numbers.append(number)
-        partitions.append(partition)
-        offsets.append(-1 if offset is None else max(-1, offset))
+        self._acknowledged += _PLACE(sequence, partition, -1 if offset is None or offset < 0 else offset)
 
-    def failed(self, number: int) -> None:
+    def failed(self, sequence: int) -> None:
         """It was certainly not written."""
-        self._failed.append(number)
+        self._failed += _SEQUENCE(sequence)
 
-    def unknown(self, number: int) -> None:
+    def unknown(self, sequence: int) -> None:
         """It may have been written."""
-        self._unknown.append(number)
+        self._unknown += _SEQUENCE(sequence)
 
     def flush(self) -> None:
         """Write the intents, and the reports where they are many or old."""
-        if self._intents[0]:
-            first = self._next - len(self._intents[0])
-            self._write(b"I", struct.pack("<Q", first) + _emptied(*self._intents))
+        self._write_intents()
         now = time.monotonic()
-        if len(self._acknowledged[0]) >= REPORTS or now - self._reported > REPORT_SECONDS:
+        if len(self._acknowledged) >= REPORTS_BYTES or now - self._reported > REPORT_SECONDS:
             self._reported = now
-            self._write_reports()
+            for kind, rows in ((b"A", self._acknowledged), (b"F", self._failed), (b"U", self._unknown)):
+                if rows:
+                    self._write(kind, bytes(rows))
+                    rows.clear()
         if now - self._synced > FSYNC_SECONDS:
             self._synced = now
             os.fsync(self._file)
@@ -164,27 +170,28 @@ class Ledger:
         os.fsync(self._file)
         os.close(self._file)
 
-    def _write_reports(self) -> None:
-        for kind, columns in ((b"A", self._acknowledged), (b"F", (self._failed,)), (b"U", (self._unknown,))):
-            if columns[0]:
-                self._write(kind, _emptied(*columns))
+    def _begin(self, source: str) -> None:
+        """What follows is from another source."""
+        self._write_intents()
+        if source not in self._sources:
+            number = self._sources[source] = len(self._sources)
+            self._write(b"S", _SOURCE.pack(number) + source.encode(errors="backslashreplace"))
+        self._source = source
 
-    def _add_source(self, name: str) -> int:
-        number = self._sources[name] = len(self._sources)
-        self._write(b"S", struct.pack("<I", number) + name.encode(errors="backslashreplace"))
-        return number
+    def _write_intents(self) -> None:
+        if self._intents:
+            self._write(b"I", _SOURCE.pack(self._sources[str(self._source)]) + self._intents)
+            self._intents.clear()
 
     def _write(self, kind: bytes, payload: bytes) -> None:
         block = memoryview(_BLOCK.pack(_MAGIC, kind, len(payload), zlib.crc32(payload)) + payload)
-        while block:
-            block = block[os.write(self._file, block) :]
-
-
-def _emptied(*columns: array[int]) -> bytes:
-    content = b"".join(column.tobytes() for column in columns)
-    for column in columns:
-        del column[:]
-    return content
+        self._size_bytes += len(block)
+        try:
+            while block:
+                block = block[os.write(self._file, block) :]
+        except OSError:
+            os.ftruncate(self._file, self._size_bytes - len(payload) - _BLOCK.size)  # no half block in the middle
+            raise
 
 
 Column = np.ndarray[Any, Any]
@@ -227,7 +234,8 @@ def read(path: Path) -> LedgerFile:
     content = memoryview(path.read_bytes())
     header: dict[str, Any] = {}
     sources: dict[int, str] = {}
-    columns: dict[str, list[Column]] = {}
+    rows: dict[bytes, list[Column]] = {kind: [np.empty(0, row)] for kind, row in _ROWS.items()}
+    source_ids: list[Column] = [np.empty(0, np.uint32)]
     has_ended, end = False, 0
     for kind, payload, after in _blocks(content):
         if not header and kind != b"H":
@@ -236,25 +244,23 @@ def read(path: Path) -> LedgerFile:
         if kind == b"H":
             header = json.loads(bytes(payload))
         elif kind == b"S":
-            sources[struct.unpack_from("<I", payload)[0]] = bytes(payload[4:]).decode()
+            sources[_SOURCE.unpack_from(payload)[0]] = bytes(payload[_SOURCE.size :]).decode()
         elif kind == b"E":
             has_ended = True
+        elif kind == b"I":
+            rows[kind].append(np.frombuffer(payload, _ROWS[kind], offset=_SOURCE.size))
+            source_ids.append(np.full(len(rows[kind][-1]), _SOURCE.unpack_from(payload)[0], np.uint32))
         else:
-            for name, column in _columns(kind, payload):
-                columns.setdefault(name, []).append(column)
+            rows[kind].append(np.frombuffer(payload, _ROWS[kind]))
     if not header or header["version"] != VERSION:
         raise BadInput(f"{path} is no ledger.", f"`produce --ledger` writes them, version {VERSION}.")
-
-    def joined(name: str, kind: str) -> Column:
-        return np.concatenate([np.empty(0, kind), *columns.get(name, [])])
-
+    intents, places, failed, unknown = (np.concatenate(rows[kind]) for kind in (b"I", b"A", b"F", b"U"))
     return LedgerFile(
         path, header["producer"], header["topic"], header["topic_id"], header["began"],
         tuple(sources.get(number, "") for number in range(max(sources, default=0) + 1)),
-        joined("digest", "<u8"), joined("source", "<u4"), joined("number", "<u8"),
-        joined("acknowledged", "<u8"), joined("partition", "<i4"), joined("offset", "<i8"),
-        joined("failed", "<u8"), joined("unknown", "<u8"),
-        has_ended, len(content) - end,
+        np.ascontiguousarray(intents["digest"]), np.concatenate(source_ids), intents["number"],
+        np.ascontiguousarray(places["sequence"]), np.ascontiguousarray(places["partition"]),
+        np.ascontiguousarray(places["offset"]), failed["sequence"], unknown["sequence"], has_ended, len(content) - end,
     )  # fmt: skip
 
 
@@ -268,18 +274,3 @@ def _blocks(content: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
             return
         at += _BLOCK.size + size
         yield kind, payload, at
-
-
-def _columns(kind: bytes, payload: memoryview) -> Iterator[tuple[str, Column]]:
-    widths = {
-        b"I": (("digest", "<u8"), ("source", "<u4"), ("number", "<u8")),
-        b"A": (("acknowledged", "<u8"), ("partition", "<i4"), ("offset", "<i8")),
-        b"F": (("failed", "<u8"),),
-        b"U": (("unknown", "<u8"),),
-    }[kind]
-    start = 8 if kind == b"I" else 0
-    rows = (len(payload) - start) // sum(np.dtype(width).itemsize for _, width in widths)
-    for name, width in widths:
-        column = np.frombuffer(payload, width, rows, start)
-        start += column.nbytes
-        yield name, column

@@ -57,9 +57,9 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
     time = pipeline.events_topic.event_time
     archived = f"({archive})" if archive else pipeline.events_topic.lake_table
     events = (
-        f"SELECT * FROM {archived} WHERE {time} IS NOT NULL AND "
-        '(topic, "partition", "offset") NOT IN '
-        f"""(SELECT (topic, "partition", "offset") FROM late_events WHERE missed_table = '{name}')"""
+        f"SELECT * FROM {archived} e ANTI JOIN "
+        f"""(SELECT topic, "partition", "offset" FROM late_events WHERE missed_table = '{name}') l """
+        f'USING (topic, "partition", "offset") WHERE {time} IS NOT NULL'
     )
     connection.execute(f"CREATE VIEW in_time AS {events}")
     connection.execute(f"CREATE TABLE again AS {sql}")

@@ -128,7 +128,7 @@ class Delivery:
         message: dict[str, Any] = {"value": value, "key": key}
         if self.ledger is not None:
             number = self.ledger.intend(key, value, place)
-            message["callback"] = partial(self._on_ledgered, self.ledger, number, acknowledged)
+            message["callback"] = partial(self._on_ledgered, number, acknowledged)
         elif acknowledged is not None:
             message["callback"] = partial(self._on_delivery, acknowledged=acknowledged)
         self._batch.append(message)
@@ -187,9 +187,9 @@ class Delivery:
         else:
             self.account.unknown += 1
 
-    def _on_ledgered(
-        self, ledger: Ledger, number: int, acknowledged: Acknowledged | None, error: Any, message: Any
-    ) -> None:
+    def _on_ledgered(self, number: int, acknowledged: Acknowledged | None, error: Any, message: Any) -> None:
+        ledger = self.ledger
+        assert ledger is not None
         if error is None:
             ledger.acknowledged(number, message.partition(), message.offset())
         elif error.code() in CERTAIN:
