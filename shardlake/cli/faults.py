@@ -27,7 +27,7 @@ app = typer.Typer(help="Faults under load, and what became of every record.")
 def faults(
     ctx: typer.Context,
     run: Annotated[Path | None, typer.Option(help="A folder that keeps the sittings; this one is added.")] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="No fault begins later.")] = 300,
+    seconds: Annotated[float, typer.Option(min=1, help="Under load; no fault begins later.")] = 300,
     rate: Annotated[float, typer.Option(min=MINIMUM_RATE, help="Events a second.")] = 2500,
     only: Annotated[list[str] | None, typer.Option(help="A kind of fault, again for more. Default: all.")] = None,
     each_once: Annotated[bool, typer.Option("--each-once", help="Each kind once, the long ones short.")] = False,

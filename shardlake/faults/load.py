@@ -50,7 +50,7 @@ class Commands:
         exit code is not 0."""
         code, output = self.exit_code(*arguments)
         if code:
-            msg = f"shardlake {' '.join(arguments[:2])} ended with exit code {code}: {self._last_words(arguments[0])}"
+            msg = f"shardlake {' '.join(arguments[:2])} ended with exit code {code}: {self.last_words(arguments[0])}"
             raise ShardlakeError(msg, f"All it said is in {self._log(arguments[0])}.")
         return output
 
@@ -76,6 +76,10 @@ class Commands:
                 env=self._environment(), start_new_session=True, preexec_fn=die_with_parent(),
             )  # fmt: skip
 
+    def last_words(self, name: str) -> str:
+        """The last lines of the log of that name."""
+        return " ".join(self._log(name).read_text(errors="replace").splitlines()[-2:])
+
     def _program(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "shardlake", "--pipeline", str(self.pipeline.folder), *arguments]
 
@@ -85,9 +89,6 @@ class Commands:
 
     def _log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
-
-    def _last_words(self, name: str) -> str:
-        return " ".join(self._log(name).read_text(errors="replace").splitlines()[-2:])
 
 
 class Load:

@@ -5,6 +5,7 @@ What it leaves is a run's folder: history, ledgers, the lake's files that were s
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -35,14 +36,14 @@ MINIMUM_RATE = 1000
 
 RATE_SECONDS = 2
 LOAD_SECONDS = 60
-VERDICTS = {0: "holds", 1: "anomaly"}
+HOLDS = "holds"
 UNCHECKED = "not checked"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a sitting does. Faults are drawn by seed: all kinds in changing order, again and again, or once and then
-    short ones; none begins once `seconds` have passed."""
+    short ones; none begins once `seconds` under load have passed."""
 
     kinds: tuple[str, ...]
     seconds: float
@@ -114,9 +115,10 @@ class Sitting:
     def _faults(self, scene: Scene, settings: Settings, progress: Progress, visible: Visible) -> None:
         plan = self._plan
         kinds = tuple(name for name in plan.kinds if self._is_possible(KINDS[name], scene))
+        began = time.monotonic()
         drawn = deck(kinds, f"{plan.seed} {self._run.name}")
         for number, kind in enumerate(islice(drawn, len(kinds)) if plan.each_once else drawn if kinds else (), 1):
-            if self._history.seconds > plan.seconds:
+            if time.monotonic() - began > plan.seconds:
                 break
             if not self._fault(number, kind, scene, settings, progress, visible):
                 break
@@ -193,15 +195,21 @@ class Sitting:
         visible.look()
         ends = progress.ends() or {}
         code, _ = scene.commands.exit_code("verify", str(self._run), "--json")
-        verdict = VERDICTS.get(code, UNCHECKED)
+        verdict = self._verdict()
         self._history.note(
             "verdict", verdict=verdict, records=sum(ends.values()), ends=ends, ledgers=ledgers(self._run)
         )
-        self._holds = verdict == VERDICTS[0] and not self._failed
+        self._holds = code == 0 and verdict == HOLDS and not self._failed
         self._history.note("ended", holds=self._holds, children_ended_otherwise=otherwise)
         self._say(f"verdict over {sum(ends.values()):,} records: {verdict}")
         if not self._holds:
+            self._say(f"verify's last words: {scene.commands.last_words('verify')}")
             self._say(f"topics, lake and checkpoints are kept in {self._run / 'data'}, logs in {scene.commands.logs}")
+
+    def _verdict(self) -> str:
+        """What `verify` has concluded, as it kept it."""
+        path = self._run / "verdict.json"
+        return str(json.loads(path.read_text())["conclusion"]) if path.exists() else UNCHECKED
 
     def _disks(self, data: Path) -> dict[str, SmallDisk]:
         wanted = {KINDS[name].disk for name in self._plan.kinds} - {None}

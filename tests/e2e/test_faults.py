@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
 
 # The others are the same servers killed one by one, and jobs that are stopped: `make faults`, and tests of their own.
 CHOSEN = tuple(kind for kind in KINDS if kind not in ("kill-taskmanager", "kill-jobmanager", "stop-jobs"))
-SECONDS = 150
+SECONDS = 110
 """No fault begins later: on a busy machine not all fit."""
 
 
