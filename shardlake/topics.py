@@ -13,6 +13,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from shardlake.errors import Unavailable
 
 TIMEOUT_SECONDS = 15
+FUTURE_SECONDS = TIMEOUT_SECONDS + 10
+"""Longer than the request's own time, after which the client says why: a future that runs out says nothing."""
 COORDINATOR_NOT_READY = frozenset(
     {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
 )
@@ -81,7 +83,7 @@ def topic_id(bootstrap_servers: str, topic: str) -> str:
     """
     try:
         described = _admin(bootstrap_servers).describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS)
-        return str(described[topic].result(TIMEOUT_SECONDS).topic_id)
+        return str(described[topic].result(FUTURE_SECONDS).topic_id)
     except KafkaException as error:
         msg = f"Kafka at {bootstrap_servers} does not describe {topic}: {error.args[0].str()}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
@@ -150,7 +152,7 @@ def delete(bootstrap_servers: str, topics: list[str]) -> None:
     try:
         there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys() & set(topics)
         for future in admin.delete_topics(sorted(there)).values() if there else ():
-            future.result(TIMEOUT_SECONDS)
+            future.result(FUTURE_SECONDS)
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys() & there and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -171,4 +173,4 @@ def _list(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> di
     futures = admin.list_offsets(
         dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_SECONDS
     )
-    return {place.partition: future.result(TIMEOUT_SECONDS).offset for place, future in futures.items()}
+    return {place.partition: future.result(FUTURE_SECONDS).offset for place, future in futures.items()}
