@@ -16,6 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shardlake import topics
+from shardlake.errors import Unavailable
+from shardlake.lag.sampling import Sampler
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.support import Topic, copy_pipeline, event, wait_for
 
@@ -165,3 +167,20 @@ def test_lag_is_exported_and_not_started_is_no_zero(consuming: RunningStack) -> 
     assert seconds == {1: -1, 2: -1, 3: -1}
     assert "not started" in consuming.shardlake("lag", "--group", "half")
     assert "no consumer group 'nobody'" in consuming.shardlake("lag", "--group", "nobody", exit_code=2)
+
+
+def test_lag_is_told_again_once_a_broker_that_was_killed_is_back(stack: RunningStack) -> None:
+    Topic(stack).send_events([event(number) for number in range(100)])
+    stack.shardlake("consume", "traffic", "--until-caught-up")
+    sampler = Sampler(stack.settings.kafka_bootstrap_servers)
+    assert sum(one.end for one in sampler.sample().lags) == 100
+    stack.stack.restart("kafka")
+
+    def told() -> bool:
+        try:
+            return [one.committed == one.end for one in sampler.sample().lags] == [True] * 4
+        except Unavailable:
+            return False
+
+    wait_for(told, 90, "the lag from the same sampler")
+    sampler.close()

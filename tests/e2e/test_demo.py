@@ -39,6 +39,26 @@ def test_the_sum_of_the_demo_holds(tmp_path: Path) -> None:
     assert "a second consumer joins" in done.stderr
 
 
+def test_servers_killed_in_the_middle_of_the_demo_cost_seconds_and_no_record(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--break")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [line for line in done.stderr.splitlines() if "kill -9" in line or "recovered:" in line]
+    assert [line.split(" s  ", 1)[1].split(":")[0] for line in told] == [
+        "kill -9 of the task manager", "recovered", "kill -9 of the broker", "recovered",
+    ]  # fmt: skip
+    # Both fell into the minute in which events were sent, which is longer than was asked for.
+    assert done.stderr.index("all is sent") > done.stderr.index(told[-1])
+    (total,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("sum")]
+    assert total == ["sum", "70,039", "=", "70,000", "+", "39", "+", "0", "0", "0"]
+
+
+def test_servers_of_a_launcher_that_stays_are_not_broken(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--break", "--keep")
+    assert done.returncode == 2
+    assert "--break and --keep do not go together" in done.stderr
+    assert not (tmp_path / "logs").exists()
+
+
 def test_a_log_that_is_not_there_starts_nothing(tmp_path: Path) -> None:
     done = demo(tmp_path, "--log", "nowhere.log")
     assert done.returncode == 2
