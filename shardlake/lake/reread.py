@@ -110,7 +110,6 @@ def read_share(share: Share) -> dict[str, int]:
     judge = Judge(share.topic, share.schema, Registry(share.registry_url))
     counts = np.zeros(len(STATES), np.int64)
     waiting: list[pa.Table] = []
-    # What repeats is told by a dictionary; digests, offsets and what is of one event alone do not.
     with pq.ParquetWriter(share.file, share.fields, compression="lz4") as file:
 
         def write() -> None:

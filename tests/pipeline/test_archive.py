@@ -9,9 +9,11 @@ import random
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from shardlake.errors import BadInput
+from shardlake.lake.masks import Masks
 from shardlake.pipeline import Pipeline
 from shardlake.testing.jobs import KEY, run_job
 from tests.pii_cases import ADDRESSES, NO_ADDRESSES, TARGETS
@@ -84,6 +86,42 @@ def test_queries_users_and_passwords_are_cut_off_and_nothing_else_is() -> None:
     events = [{**EVENT, "event_id": text, "path": text} for text in TARGETS]
     found = run_job(Pipeline.load(ROOT), "archive", {"app-logs": events})["lake.app_logs"]
     assert {row["event_id"]: row["path"] for row in found} == TARGETS
+
+
+def test_the_masks_that_check_the_jobs_are_the_jobs_for_any_text(tmp_path: Path) -> None:
+    folder = copy_pipeline(tmp_path / "p", partitions=4)
+    schema = folder / "schemas" / "app_log.avsc"
+    schema.write_text(
+        schema.read_text().replace('"pii": "hash", "doc": "The cl', '"pii": "truncate_network", "doc": "The cl')
+    )
+    pipeline = Pipeline.load(folder)
+    draw = random.Random(7)
+
+    def text(*parts: str) -> str:
+        return "".join(draw.choice(parts) for _ in range(draw.randrange(14)))
+
+    urls = ("http", "://", "/", "@", ":", "?", "#", "a", "é", "+", "-", ".", "1", "𝄞", "")
+    pieces = ("0", "1", "25", "ff", "2002", "ffff", ":", ":", "::", ".", "%", "[", "]", "é", "10.0.0.7", "")
+
+    def nearly_an_address() -> str:
+        one = draw.choice((ipaddress.IPv4Address(draw.getrandbits(32)), ipaddress.IPv6Address(draw.getrandbits(128))))
+        cut = sorted(draw.choices(range(len(str(one)) + 1), k=2))
+        return f"{str(one)[: cut[0]]}{draw.choice(pieces)}{str(one)[draw.choice(cut) :]}"
+
+    events = [
+        {**EVENT, "event_id": str(n), "path": text(*urls), "client_address": address, "message": text(*urls)}
+        for n, address in enumerate([text(*pieces) for _ in range(1_500)] + [nearly_an_address() for _ in range(1_500)])
+    ]
+    found = run_job(pipeline, "archive", {"app-logs": events})["lake.app_logs"]
+    rows = {row["event_id"]: row for row in found}
+    masks = Masks(pipeline.schemas["app_log"], [KEY])
+    for name in ("path", "client_address", "message", "referrer", "service"):
+        (column,) = masks.apply(name, pa.array([event[name] for event in events], pa.string())).values()
+        for event, expected in zip(events, column.to_pylist(), strict=True):
+            assert rows[str(event["event_id"])][name] == expected, event[name]
+    networks = [row["client_address"] for row in found if "/" in row["client_address"]]
+    assert 100 < len(networks) < 2_000
+    assert len(set(networks)) > 100
 
 
 def test_a_record_without_its_event_time_is_refused_in_process() -> None:
