@@ -27,13 +27,14 @@ class Topic:
 
     A topic with `dead_letters` carries events from outside: the jobs decode it, and what they cannot decode
     goes to the topic named there. A topic without a schema holds bytes. A table without partitions is no topic: its
-    records are in the lake alone.
+    records are in the lake alone. `id` is the field that tells its records apart, by which one is traced.
     """
 
     name: str
     partitions: int = 0
     retention_hours: int = 168
     schema: str | None = None
+    id: str | None = None
     key: str | None = None
     event_time: str | None = None
     out_of_order_seconds: int = 0
@@ -154,17 +155,20 @@ def _check(topic: Topic, topics: dict[str, Topic], schemas: dict[str, Any], sour
     if topic.dead_letters is not None and topic.dead_letters not in topics:
         msg = f"{source}: topic {topic.name} sends dead letters to {topic.dead_letters!r}, which is not a topic."
         raise BadInput(msg, f'Add a table ["{topic.dead_letters}"].')
-    fields = {field["name"] for field in schemas[topic.schema]["fields"]} if topic.schema else set()
-    for role in ("key", "event_time"):
+    fields = {field["name"]: field for field in schemas[topic.schema]["fields"]} if topic.schema else {}
+    for role in ("id", "key", "event_time"):
         name = getattr(topic, role)
         if name is not None and name not in fields:
             msg = f"{source}: topic {topic.name} has {role} = {name!r}, which is not a field of its schema."
             raise BadInput(msg, f"Its fields are: {', '.join(sorted(fields)) or 'none (no schema)'}.")
+    if topic.id and (fields[topic.id]["type"] != "string" or "pii" in fields[topic.id]):
+        msg = f"{source}: topic {topic.name} has id = {topic.id!r}, which is PII or no plain string."
+        raise BadInput(msg, "The lake keeps an id as it is, so that a record is found by it.")
     if not topic.partitions and (topic.lake_table is None or topic.dead_letters is not None):
         msg = f"{source}: topic {topic.name} has no partitions."
         raise BadInput(msg, "Give it some. Only a table that jobs write into the lake alone, by lake_table, has none.")
     added = HIVE_KEYS | (PROVENANCE if topic.dead_letters else set())
-    taken = sorted(fields & added) if topic.lake_table else []
+    taken = sorted(fields.keys() & added) if topic.lake_table else []
     if taken:
         msg = f"{source}: the schema of topic {topic.name} has a field {taken[0]}, a column that the lake adds."
         raise BadInput(msg, "Give the field another name.")

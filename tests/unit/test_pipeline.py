@@ -34,6 +34,8 @@ def test_this_repository_is_a_pipeline() -> None:
         ("partitions = 4", "partitons = 4", "partitons"),
         ('schema = "app_log"', 'schema = "app_logs"', "names the schema 'app_logs'"),
         ('key = "client_address"', 'key = "client"', "key = 'client'"),
+        ('id = "event_id"', 'id = "identity"', "id = 'identity'"),
+        ('id = "event_id"', 'id = "status"', "id = 'status', which is PII or no plain string"),
         ('event_time = "event_time"', 'event_time = "time"', "event_time = 'time'"),
         ('dead_letters = "app-logs.dlq"', 'dead_letters = "dlq"', "'dlq', which is not a topic"),
     ],
@@ -54,6 +56,15 @@ def test_a_folder_that_is_no_pipeline_and_a_schema_that_is_no_json_are_named(tmp
     folder = copy_pipeline(tmp_path / "p", partitions=4)
     (folder / "schemas" / "app_log.avsc").write_text("{")
     with pytest.raises(BadInput, match=r"app_log\.avsc is not JSON"):
+        Pipeline.load(folder)
+
+
+def test_an_id_that_the_lake_does_not_keep_as_it_is_is_refused(tmp_path: Path) -> None:
+    folder = copy_pipeline(tmp_path / "p", partitions=4)
+    schema = folder / "schemas" / "app_log.avsc"
+    plain = '"name": "event_id", "type": "string"'
+    schema.write_text(schema.read_text().replace(plain, f'{plain}, "pii": "hash"'))
+    with pytest.raises(BadInput, match="id = 'event_id', which is PII"):
         Pipeline.load(folder)
 
 
