@@ -53,18 +53,24 @@ def recounts(
     pipeline: Pipeline, tables: list[LakeTable], options: list[str], archive: str | None = None
 ) -> list[Recount]:
     """One for each table that a job says how to recount; `archive` may stand for the table of events."""
-    from shardlake.flink.job import parse_options
     from shardlake.lake.recount import recount as compare
 
-    jobs = {job: pipeline.load_module("flink_jobs", job) for job in pipeline.modules("flink_jobs")}
-    by_job = parse_options(options, list(jobs))
-    found = []
-    for job, module in jobs.items():
-        if hasattr(module, "recount"):
-            for table, sql in module.recount(by_job[job]).items():
-                found.append(compare(sql, table, pipeline, tables, archive))
+    queries = recount_queries(pipeline, options)
+    found = [compare(sql, table, pipeline, tables, archive) for table, sql in queries.items()]
     if not found:
         raise BadInput(
             "No job of this pipeline says how its windows are recounted.", "See flink_jobs/service_health.py."
         )
+    return found
+
+
+def recount_queries(pipeline: Pipeline, options: list[str]) -> dict[str, str]:
+    """By table, how its windows are counted again, as the jobs' files say."""
+    from shardlake.flink.job import parse_options
+
+    jobs = {job: pipeline.load_module("flink_jobs", job) for job in pipeline.modules("flink_jobs")}
+    by_job = parse_options(options, list(jobs))
+    found: dict[str, str] = {}
+    for job, module in jobs.items():
+        found |= module.recount(by_job[job]) if hasattr(module, "recount") else {}
     return found

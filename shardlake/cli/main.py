@@ -27,6 +27,7 @@ from shardlake.cli import (
     schema,
     setup,
     stack,
+    trace,
     verify,
 )
 from shardlake.cli.output import err
@@ -78,6 +79,7 @@ app.command()(consume.consume)
 app.command()(lag.lag)
 app.add_typer(lake.app, name="lake")
 app.command()(verify.verify)
+app.command()(trace.trace)
 app.command()(query.query)
 app.add_typer(pii.app, name="pii")
 

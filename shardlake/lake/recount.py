@@ -54,13 +54,7 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
     topic = next(topic for topic in pipeline.topics.values() if topic.lake_table == name)
     keys = [str(topic.event_time), *([topic.key] if topic.key else [])]
     connection = connect(tables)
-    time = pipeline.events_topic.event_time
-    archived = f"({archive})" if archive else pipeline.events_topic.lake_table
-    events = (
-        f"SELECT * FROM {archived} e ANTI JOIN "
-        f"""(SELECT topic, "partition", "offset" FROM late_events WHERE missed_table = '{name}') l """
-        f'USING (topic, "partition", "offset") WHERE {time} IS NOT NULL'
-    )
+    events = in_time(pipeline, name, archive)
     connection.execute(f"CREATE VIEW in_time AS {events}")
     connection.execute(f"CREATE TABLE again AS {sql}")
     columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
@@ -73,7 +67,7 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
     connection.execute(f"CREATE TABLE due AS SELECT * FROM again EXCEPT ALL {still_open}")
     differences = tuple(_differences(connection, keys, columns))
     if differences:
-        early = _without_late(events, str(time), pipeline.events_topic.out_of_order_seconds)
+        early = _without_late(events, str(pipeline.events_topic.event_time), pipeline.events_topic.out_of_order_seconds)
         connection.execute(f"CREATE OR REPLACE VIEW in_time AS {early}")
         rows = connection.execute(f"SELECT {', '.join([*keys, *columns])} FROM ({sql})").fetchall()
         cells = {row[: len(keys)]: dict(zip(columns, row[len(keys) :], strict=True)) for row in rows}
@@ -81,6 +75,16 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
     listed = number(connection, f"SELECT count(*) FROM late_events WHERE missed_table = '{name}'")
     windows = number(connection, "SELECT count(*) FROM written")
     return Recount(name, windows, open_windows, listed, differences)
+
+
+def in_time(pipeline: Pipeline, table: str, archive: str | None = None) -> str:
+    """The archived events that a table's windows should count, as a query; `archive` as in `recount`."""
+    archived, time = f"({archive})" if archive else pipeline.events_topic.lake_table, pipeline.events_topic.event_time
+    return (
+        f"SELECT * FROM {archived} e ANTI JOIN "
+        f"""(SELECT topic, "partition", "offset" FROM late_events WHERE missed_table = '{table}') l """
+        f'USING (topic, "partition", "offset") WHERE {time} IS NOT NULL'
+    )
 
 
 def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns: list[str]) -> Iterator[Difference]:
