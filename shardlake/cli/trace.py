@@ -65,7 +65,8 @@ def trace(
     if unasked:
         raise Unavailable(f"Not found in {looked}; the rest could not be asked: {unasked.message}", unasked.hint)
     if all(one.state == "gone" for one in found.traces):
-        hint = "Its id may not be an event's; a record that is no event is found by TOPIC/PARTITION/OFFSET."
+        by_place = "A record that is no event is found by its place, TOPIC/PARTITION/OFFSET."
+        hint = by_place if isinstance(wanted, str) else "`shardlake lag` shows up to which offset there are records."
         raise ShardlakeError(f"{record} is nowhere: looked in {looked}.", hint)
     if any(one.state == "lost" for one in found.traces):
         raise ShardlakeError(
