@@ -62,6 +62,9 @@ def _properties(folder: Path, ports: Ports) -> str:
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": 0,
         "message.max.bytes": 8_388_608,
+        # A broker that was killed may come back only when its old session has ended: 3 s instead of 9 s.
+        "broker.session.timeout.ms": 3000,
+        "broker.heartbeat.interval.ms": 500,
         # Members that are killed are noticed in 6 s instead of 45 s.
         "group.consumer.session.timeout.ms": 6000,
         "group.consumer.min.session.timeout.ms": 6000,
