@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_lines
 import os
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,6 +89,8 @@ def _evidence(
     from shardlake.flink.tables import GROUP
     from shardlake.lake.evidence import Evidence, collect
     from shardlake.lake.masks import Masks
+    from shardlake.lake.published import collect_published
+    from shardlake.lake.verify import PUBLISHED
     from shardlake.ledger import Run
     from shardlake.topics import committed, topic_id
 
@@ -98,10 +101,14 @@ def _evidence(
             masks = Masks(pipeline.schema_of(topic), pii.known_keys(os.environ, running_stack(state_folder())))
             # Before the topic and the lake are read: files show up a moment after the offsets are committed.
             covered = ended_at(Path(settings.jobs_folder), topic.name) if settings.jobs_folder else {}
+            is_ended = bool(covered)
+            rmtree(folder / PUBLISHED, ignore_errors=True)
             for partition, offset in committed(servers, GROUP, topic.name).items():
                 covered[partition] = max(offset, covered.get(partition, 0))
             evidence = collect(settings, pipeline, topic, folder, masks, say=lambda line: err.print(line, markup=False))
             (folder / "committed.json").write_text(json_lines.dumps(covered))
+            if is_ended:
+                collect_published(settings, pipeline, folder / PUBLISHED)
             return evidence, covered
         why = f"{topic.name} was made anew since"
     except Unavailable as error:

@@ -18,6 +18,7 @@ from shardlake.errors import BadInput
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import check_files
 from shardlake.lake.kept import check_kept
+from shardlake.lake.published import check_published
 from shardlake.lake.query import connect, selection
 from shardlake.lake.recount import Difference, Recount
 from shardlake.lake.sent import check_sent
@@ -29,6 +30,8 @@ from shardlake.pipeline import Pipeline, Topic
 Recounts = Callable[[list[LakeTable], str | None], Sequence[Recount]]
 """Of tables, with a query that stands for the table of events or None."""
 LATE_EVENTS = "late_events"
+PUBLISHED = "published"
+"""The folder of the evidence with the topics that jobs write."""
 WINDOWS = {"missing": "missing-window", "alien": "unexpected-window", "doubled": "duplicate-window"}
 
 
@@ -71,6 +74,12 @@ def verify(
     with _timed(seconds, "windows"):
         counted = recounts(tables, _instead_of_archive(evidence, topic, kept))
         findings += [_windows(one) for one in counted]
+    with _timed(seconds, "topics"):
+        # A checkpoint is committed to the topics and to the lake in turn: while jobs run, one is ahead of the other.
+        if (evidence.folder / PUBLISHED).is_dir():
+            findings += check_published(connection, pipeline, evidence.folder / PUBLISHED)
+        else:
+            files.notes.append("the topics that jobs write are held against the lake when the jobs have ended")
     others = {table.name for table in tables} - {topic.lake_table, LATE_EVENTS, *(one.table for one in counted)}
     if others:
         files.notes.append(f"no job says how {', '.join(sorted(others))} is counted again: its rows were not checked")

@@ -99,15 +99,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         yield Runs(stack, folders, last.savepoint)
 
 
-def test_ten_clean_runs_raise_nothing(runs: Runs) -> None:
+@pytest.mark.parametrize("first", [0, 5, 9])
+def test_ten_clean_runs_raise_nothing(runs: Runs, first: int) -> None:
     assert len(runs.folders) == 10
-    for number in range(10):
-        # What others wrote since is theirs: their runs are named too.
-        found = runs.verify(0, runs=runs.folders[number:]) if number else runs.verify(0)
-        assert found["conclusion"] == "holds"
-        sent = sum(len(read(path).digests) for one in runs.folders[number:] for path in one.glob("*.ledger"))
-        assert found["checks"][1]["checked"] == sent
-        assert found["checks"][2]["checked"] >= sent
+    # To a run, what others wrote since it began is unexpected, unless their runs are named too.
+    found = runs.verify(0, runs=runs.folders[first:])
+    assert found["conclusion"] == "holds"
+    sent = sum(len(read(path).digests) for one in runs.folders[first:] for path in one.glob("*.ledger"))
+    assert found["checks"][1]["checked"] == sent
+    assert found["checks"][2]["checked"] >= sent
+    checked = {check["check"]: check["checked"] for check in found["checks"]}
+    assert checked["the topic service-health, against the lake"] == checked["service_health, counted again"] > 0
+
+
+def test_what_another_run_sent_is_unexpected_to_one(runs: Runs) -> None:
+    found = runs.verify(1, runs=runs.folders[8:9])
+    assert found["counts"] == {"unexpected": 2}
 
 
 @pytest.fixture
@@ -177,8 +184,11 @@ def test_a_window_that_is_short_by_one(runs: Runs, lake: Path) -> None:
     rows = table.to_pylist()
     rows[0]["events"] -= 1
     pq.write_table(type(table).from_pylist(rows, table.schema), victim)
-    (found,) = runs.anomalies(lake)
-    assert found["name"] == "wrong-window"
+    everything = runs.anomalies(lake)
+    (found,) = [one for one in everything if one["name"] == "wrong-window"]
+    # The topic has it as it was.
+    assert {one["name"] for one in everything} == {"wrong-window", "unexpected", "lost-write"}
+    assert len(everything) == 3
     assert rows[0]["service"] in found["where"]
     assert found["what"].startswith(f"events: {rows[0]['events']}, counted again {rows[0]['events'] + 1}")
 
@@ -189,6 +199,13 @@ def test_late_events_that_were_dropped(runs: Runs, lake: Path) -> None:
     found = runs.anomalies(lake)
     assert found
     assert {one["name"] for one in found} == {"late-unlisted"}
+
+
+@pytest.fixture
+def unarchived(lake: Path) -> Path:
+    """A lake that lacks nothing but the archive."""
+    shutil.rmtree(lake / "app_logs")
+    return lake
 
 
 def by_hand(runs: Runs, bug: str, lake: Path) -> subprocess.Popen[str]:
@@ -202,21 +219,21 @@ def ended(worker: subprocess.Popen[str]) -> int:
     return worker.returncode
 
 
-def test_an_archive_by_hand_without_a_bug_raises_nothing(runs: Runs, tmp_path: Path) -> None:
-    assert ended(by_hand(runs, "none", tmp_path)) == 0
-    assert runs.verify(0, tmp_path)["conclusion"] == "holds"
+def test_an_archive_by_hand_without_a_bug_raises_nothing(runs: Runs, unarchived: Path) -> None:
+    assert ended(by_hand(runs, "none", unarchived)) == 0
+    assert runs.verify(0, unarchived)["conclusion"] == "holds"
 
 
 @pytest.mark.parametrize(("bug", "name"), [("commit-before-work", "lost-write"), ("work-before-commit", "duplicate")])
-def test_a_worker_killed_between_its_two_steps(runs: Runs, tmp_path: Path, bug: str, name: str) -> None:
-    assert ended(by_hand(runs, bug, tmp_path)) == -9
-    assert ended(by_hand(runs, bug, tmp_path)) == 0
-    found = runs.anomalies(tmp_path)
+def test_a_worker_killed_between_its_two_steps(runs: Runs, unarchived: Path, bug: str, name: str) -> None:
+    assert ended(by_hand(runs, bug, unarchived)) == -9
+    assert ended(by_hand(runs, bug, unarchived)) == 0
+    found = runs.anomalies(unarchived)
     assert {one["name"] for one in found} == {name}
     assert 0 < len(found) <= 1000  # the batch in hand
 
 
-def test_a_worker_that_reads_what_was_aborted(runs: Runs, tmp_path: Path) -> None:
+def test_a_worker_that_reads_what_was_aborted(runs: Runs, unarchived: Path) -> None:
     topic = Topic(runs.stack)
     producer = Producer(
         {"bootstrap.servers": runs.stack.settings.kafka_bootstrap_servers, "transactional.id": "aborts"}
@@ -228,22 +245,22 @@ def test_a_worker_that_reads_what_was_aborted(runs: Runs, tmp_path: Path) -> Non
     producer.flush(30)
     producer.abort_transaction(30)
     assert runs.verify(0)["conclusion"] == "holds"
-    assert ended(by_hand(runs, "read-uncommitted", tmp_path)) == 0
-    found = runs.anomalies(tmp_path)
+    assert ended(by_hand(runs, "read-uncommitted", unarchived)) == 0
+    found = runs.anomalies(unarchived)
     assert [one["name"] for one in found] == ["G1a"] * 50
     assert {one["where"].rsplit("/", 1)[0] for one in found} == {"app-logs/2"}
 
 
-def test_a_worker_that_begins_at_the_latest(runs: Runs, tmp_path: Path) -> None:
+def test_a_worker_that_begins_at_the_latest(runs: Runs, unarchived: Path, tmp_path: Path) -> None:
     total = runs.verify(0)["checks"][2]["checked"]
-    worker = by_hand(runs, "reset-to-latest", tmp_path)
+    worker = by_hand(runs, "reset-to-latest", unarchived)
     assert worker.stdout is not None
     assert worker.stdout.readline() == "assigned\n"
     new = tmp_path / "run"
     runs.stack.shardlake("produce", "--synthetic", "--rate", "500", "--duration", "1", "--ledger", str(new))
     runs.folders.append(new)
     assert ended(worker) == 0
-    found = runs.verify(1, tmp_path)
+    found = runs.verify(1, unarchived)
     letters = sum(1 for _ in topics.read(runs.stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
     assert found["counts"] == {"lost-write": total - letters}
 

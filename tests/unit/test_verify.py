@@ -9,12 +9,17 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from shardlake.avro.batch import column_types
 from shardlake.lake.kept import Kept, check_kept, judge
+from shardlake.lake.published import check_published
 from shardlake.lake.sent import check_sent
 from shardlake.lake.verdict import Findings
 from shardlake.ledger import Ledger, LedgerFile, digest, read
+from shardlake.pipeline import Pipeline
+from tests.support import ROOT, START
 
 pytestmark = pytest.mark.unit
 
@@ -267,3 +272,29 @@ def test_rows_that_retention_took_are_there_once() -> None:
     found = kept_in([k(10)], [row(10), row(3), row(3, filename="other"), row(4)], [])
     assert named(found) == [("duplicate", "t/0/3")]
     assert found.anomalies[0].files == ("file1", "other")
+
+
+def test_a_topic_that_jobs_write_is_held_against_the_lake(tmp_path: Path) -> None:
+    pipeline = Pipeline.load(ROOT)
+    types = column_types(pipeline.schemas["service_health"])
+    rows = [
+        dict.fromkeys(types, None)
+        | {"window_start": START.replace(tzinfo=None, minute=minute), "service": "api", "events": 3}
+        for minute in range(4)
+    ]
+    connection = duckdb.connect()
+    connection.register("given", pa.Table.from_pylist(rows[:3], pa.schema(types)))
+    connection.execute("CREATE TABLE service_health AS SELECT * FROM given")
+    in_topic = [rows[0], rows[1], rows[1], rows[3]]
+    pq.write_table(pa.Table.from_pylist(in_topic, pa.schema(types)), tmp_path / "service_health.parquet")
+    alerts = pa.schema(column_types(pipeline.schemas["alert"]))
+    connection.register("no_alerts", pa.Table.from_pylist([], alerts))
+    connection.execute("CREATE TABLE alerts AS SELECT * FROM no_alerts")
+    pq.write_table(pa.Table.from_pylist([], alerts), tmp_path / "alerts.parquet")
+    health, of_alerts = check_published(connection, pipeline, tmp_path)
+    assert sorted(named(health)) == [
+        ("duplicate", "service-health: 2026-03-01 12:01:00, api"),
+        ("lost-write", "service-health: 2026-03-01 12:02:00, api"),
+        ("unexpected", "service-health: 2026-03-01 12:03:00, api"),
+    ]
+    assert of_alerts.anomalies == []
