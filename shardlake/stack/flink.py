@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shardlake.install import layout
-from shardlake.stack.java import SHORT_LIVED, java, log4j
+from shardlake.stack.java import SHORT_LIVED, TEMPORARY, java, log4j
 from shardlake.stack.ports import HOST, Ports
 from shardlake.stack.server import ServerPlan
 
@@ -31,7 +31,7 @@ def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan
     main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     return ServerPlan(
         name="jobmanager",
-        command=[*java("jobmanager", heap_mb=512, options=options, train=train), *_main(main, configuration)],
+        command=[*java("jobmanager", folder, heap_mb=512, options=options, train=train), *_main(main, configuration)],
         address=rest_url(ports),
         ready=lambda: _slots(ports) is not None,
         environment=_environment(configuration),
@@ -51,7 +51,10 @@ def taskmanager(folder: Path, ports: Ports, *, pii: Mapping[str, str], train: bo
     main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
     return ServerPlan(
         name="taskmanager",
-        command=[*java("taskmanager", heap_mb=heap_mb, options=options, train=train), *_main(main, configuration)],
+        command=[
+            *java("taskmanager", folder, heap_mb=heap_mb, options=options, train=train),
+            *_main(main, configuration),
+        ],
         address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
         environment={**_environment(configuration), **pii},
@@ -93,7 +96,7 @@ def _open_modules() -> list[str]:
 
 def _configuration(folder: Path, ports: Ports) -> Path:
     conf = folder / "conf"
-    temporary = folder / "tmp"
+    temporary = folder / TEMPORARY
     for path in (conf, temporary):
         path.mkdir(parents=True, exist_ok=True)
     settings = {

@@ -10,8 +10,15 @@ SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 """For programs that start, do little and end: never for the broker or the task manager under load."""
 
 
-def java(name: str, *, heap_mb: int, options: list[str], train: bool = False) -> list[str]:
-    """The command up to the main class. With `train` it writes the archive that later starts read."""
+TEMPORARY = "tmp"
+"""In the folder of each server: what one leaves there that is killed goes with the stack's data."""
+
+
+def java(name: str, folder: Path, *, heap_mb: int, options: list[str], train: bool = False) -> list[str]:
+    """The command up to the main class, for a server that keeps its files in `folder`. With `train` it writes the
+    archive that later starts read."""
+    temporary = folder / TEMPORARY
+    temporary.mkdir(parents=True, exist_ok=True)
     archive = layout.ARCHIVES / f"{name}.jsa"
     if train:
         sharing = [f"-XX:ArchiveClassesAtExit={archive}"]
@@ -22,7 +29,7 @@ def java(name: str, *, heap_mb: int, options: list[str], train: bool = False) ->
     # -Xlog:disable -Xlog:all=error: an archive that no longer fits is worth no warning, it only costs time.
     logging = ["-Xlog:disable", "-Xlog:all=error:stderr"]
     memory = [f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m"]
-    return [str(layout.JAVA), *sharing, *logging, *memory, *options]
+    return [str(layout.JAVA), *sharing, *logging, *memory, f"-Djava.io.tmpdir={temporary}", *options]
 
 
 def log4j(folder: Path, level: str = "info") -> Path:

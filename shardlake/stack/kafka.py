@@ -23,7 +23,7 @@ def kafka(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
     if not (folder / "logs" / "meta.properties").exists():
         _format(properties)
     options = ["-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={log4j(folder)}"]
-    command = java("kafka", heap_mb=512, options=options, train=train)
+    command = java("kafka", folder, heap_mb=512, options=options, train=train)
     return ServerPlan(
         name="kafka",
         command=[*command, "-cp", layout.class_path(layout.KAFKA), "kafka.Kafka", str(properties)],
@@ -75,7 +75,7 @@ def _properties(folder: Path, ports: Ports) -> str:
 
 
 def _format(properties: Path) -> None:
-    command = java("kafka", heap_mb=128, options=SHORT_LIVED)
+    command = java("kafka", properties.parent, heap_mb=128, options=SHORT_LIVED)
     tool = [
         "-cp", layout.class_path(layout.KAFKA), "kafka.tools.StorageTool",
         "format", "--cluster-id", CLUSTER_ID, "--config", str(properties),

@@ -34,7 +34,7 @@ def registry(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
     return ServerPlan(
         name="registry",
         command=[
-            *java("registry", heap_mb=256, options=options, train=train),
+            *java("registry", folder, heap_mb=256, options=options, train=train),
             "-jar",
             str(layout.REGISTRY / "quarkus-run.jar"),
         ],

@@ -24,6 +24,7 @@ from shardlake.install import layout
 from shardlake.pii import KEY_FILE, taskmanager_environment
 from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
+from shardlake.stack.java import TEMPORARY
 from shardlake.stack.kafka import kafka
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
@@ -161,6 +162,8 @@ class Stack:
             folder.mkdir(parents=True, exist_ok=True)
         for log in logs.glob("*.log"):
             log.unlink()
+        for left in self.data.glob(f"*/{TEMPORARY}"):
+            shutil.rmtree(left)
         self._write_state(ready=False)
         # The slowest first. Formatting Kafka's storage takes a second, in which the others already run.
         for plan in self._plans():

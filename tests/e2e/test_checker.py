@@ -310,3 +310,16 @@ def test_jobs_resumed_from_an_older_savepoint(runs: Runs) -> None:
     stack.shardlake("jobs", "stop")
     found = runs.verify(1)
     assert found["counts"]["duplicate"] > RATE
+
+
+def test_without_the_broker_what_was_read_before_is_used(runs: Runs, tmp_path: Path) -> None:
+    before = runs.verify(1)["counts"]
+    refused = runs.stack.shardlake("verify", str(tmp_path), exit_code=2)
+    assert "is not the folder of a run" in refused
+    shutil.copyfile(runs.folders[0] / "run.json", tmp_path / "run.json")
+    assert "There is no ledger in" in runs.stack.shardlake("verify", str(tmp_path), exit_code=2)
+    runs.stack.stack.servers["kafka"].kill()
+    assert runs.verify(1)["counts"] == before
+    bare = tmp_path / "bare"
+    shutil.copytree(runs.folders[1], bare, ignore=shutil.ignore_patterns("evidence"))
+    assert "only its ledgers are left" in runs.stack.shardlake("verify", str(bare), exit_code=3)
