@@ -56,6 +56,13 @@ def poison(
         "union branch 7": _at_event_time(head, body, _long(7)),
         "enum symbol 99": _at_level(head, body, _long(99)),
         "enum symbol -1": _at_level(head, body, _long(-1)),
+        "int of 2^31": _after_level(head, body, 3, _long(2**31)),
+        "int of -2^31 - 1": _after_level(head, body, 3, _long(-(2**31) - 1)),
+        "int in a byte too many": _after_level(head, body, 3, _padded(7)),
+        "long in a byte too many": _after_level(head, body, 4, _padded(-(2**40))),
+        "length in a byte too many": head + _padded(len("poison")) + body[1:],
+        "union branch in a byte too many": _at_event_time(head, body, _padded(1)),
+        "enum symbol in a byte too many": _at_level(head, body, _padded(2)),
         "bad UTF-8": head + body[:1] + b"\xff\xfe" + body[3:],
         "random bytes": head + bytes((7 * n * n + 13 * n) % 256 for n in range(200)),
         "year 9999": encode({**record, "event_time": datetime(9999, 12, 31, tzinfo=UTC)}),
@@ -94,6 +101,12 @@ def _long(number: int) -> bytes:
     return bytes(out)
 
 
+def _padded(number: int) -> bytes:
+    """The same number with a last byte that adds nothing."""
+    shortest = _long(number)
+    return shortest[:-1] + bytes((shortest[-1] | 0x80, 0))
+
+
 SERVICE = b"mill"
 EVENT_ID = _long(len("poison")) + b"poison"
 """The body begins with the event id; the event time's union follows."""
@@ -118,3 +131,10 @@ def _at_level(head: bytes, body: bytes, symbol: bytes) -> bytes:
     assert body[at : at + 1] == BRANCH_NULL
     assert body[at + 1 : at + 2] == BRANCH_VALUE
     return head + body[: at + 2] + symbol + body[at + 3 :]
+
+
+def _after_level(head: bytes, body: bytes, nulls: int, value: bytes) -> bytes:
+    """A nullable field's value, so many fields that are null after the level."""
+    at = body.index(SERVICE) + len(SERVICE) + 3 + nulls
+    assert body[at - nulls : at + 1] == BRANCH_NULL * (nulls + 1)
+    return head + body[:at] + BRANCH_VALUE + value + body[at + 1 :]

@@ -83,7 +83,7 @@ class Decoder:
             again = io.BytesIO()
             fastavro.schemaless_writer(again, writer, as_written)
             if again.getvalue() != value[HEADER_BYTES:]:
-                raise Undecodable("NotCanonical", "a union's branch, an enum's symbol or a length is out of range")
+                raise Undecodable("NotCanonical", "some number, boolean or NaN is not as any encoder writes it")
             if any(_is_long(as_written[name]) for name in ints):  # type: ignore[call-overload,index]
                 raise Undecodable("NotAnInt", "an int has more than 32 bits")
             if writer == self._reader:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import struct
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shardlake import topics
+from shardlake.avro.codec import Decoder, Undecodable, encoder
+from shardlake.avro.registry import Registry
+from shardlake.avro.wire import schema_id
+from shardlake.dead_letter import DeadLetter
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
 from shardlake.testing.stack import running_stack
@@ -17,7 +23,7 @@ from tests.support import Topic
 
 pytestmark = pytest.mark.e2e
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "record",
     "name": "Sample",
     "fields": [
@@ -84,9 +90,26 @@ ROWS: list[dict[str, Any]] = [
         "kind": "A",
     },
 ]
+RAW_TYPES = {
+    "small": "long",
+    "single": {"type": "fixed", "name": "Four", "size": 4},
+    "yes": {"type": "fixed", "name": "One", "size": 1},
+}
+"""Types of which more can be written, and in the same way."""
+RAW = {**ROWS[1], "small": 0, "single": bytes(4), "yes": b"\x01"}
+OUTSIDE: list[tuple[str, Any, str]] = [
+    ("yes", b"\x02", "NotCanonical"),
+    ("yes", b"\xff", "NotCanonical"),
+    ("single", struct.pack("<I", 0x7F80_0001), "NotCanonical"),
+    ("single", struct.pack("<I", 0xFFBF_FFFF), "NotCanonical"),
+    ("small", 2**31, "NumberOutOfRange"),
+    ("small", -(2**31) - 1, "NumberOutOfRange"),
+]
+"""Fields with what their type does not allow, and what such a dead letter is called. Avro itself takes all of these."""
+NANS = [struct.pack("<I", 0x7FC0_0000), struct.pack("<I", 0xFFC0_0001)]
 
 
-def test_every_type_arrives_as_it_was_sent(tmp_path: Path) -> None:
+def test_every_type_arrives_as_it_was_sent_or_not_at_all(tmp_path: Path) -> None:
     for folder, name, content in (
         ("schemas", "sample.avsc", json.dumps(SCHEMA)),
         ("schemas", "topics.toml", TOPICS),
@@ -96,15 +119,31 @@ def test_every_type_arrives_as_it_was_sent(tmp_path: Path) -> None:
         (tmp_path / folder / name).write_text(content)
     with running_stack(tmp_path, tmp_path / "state", parallelism=1) as stack:
         topic = Topic(stack)
-        topic.send([topic.encode(row) for row in ROWS])
+        values = [topic.encode(row) for row in ROWS]
+        raw_fields = [{**field, "type": RAW_TYPES.get(field["name"], field["type"])} for field in SCHEMA["fields"]]
+        raw = encoder({**SCHEMA, "fields": raw_fields}, schema_id(values[0]))
+        outside = [raw({**RAW, name: value}) for name, value, _ in OUTSIDE]
+        decoder = Decoder(SCHEMA, Registry(stack.settings.schema_registry_url))
+        for value in outside:
+            with pytest.raises(Undecodable):
+                decoder.decode(value)
+        topic.send([*outside[:4], *values, *outside[4:], *(raw({**RAW, "single": nan}) for nan in NANS)])
         stack.shardlake("jobs", "run")
         stack.shardlake("jobs", "finish")
+        letters = list(topics.read(stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
         names = ", ".join(f'"{name}"' for name in ROWS[0])
         found = query(
             f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake_folder, stack.pipeline)
         )
-        assert assert_the_lake_is_as_the_evidence_says(stack, evidence_of(stack, tmp_path / "run")) == len(ROWS)
+        kept = assert_the_lake_is_as_the_evidence_says(stack, evidence_of(stack, tmp_path / "run"))
+        assert kept == len(ROWS) + len(NANS)
+    assert [letter.value() for letter in letters] == outside
+    assert [DeadLetter.from_headers(letter.headers()).error_class for letter in letters] == [
+        f"io.shardlake.flink.{named}" for _, _, named in OUTSIDE
+    ]
     without_zone = [
         {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in row.items()} for row in ROWS
     ]
-    assert [dict(zip(found.columns, row, strict=True)) for row in found.rows] == without_zone
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+    assert rows[: len(ROWS)] == without_zone
+    assert [str(row["single"]) for row in rows[len(ROWS) :]] == ["nan"] * len(NANS)

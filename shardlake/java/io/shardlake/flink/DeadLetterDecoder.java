@@ -7,8 +7,6 @@ import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
-import org.apache.flink.avro.shaded.org.apache.avro.io.BinaryDecoder;
-import org.apache.flink.avro.shaded.org.apache.avro.io.DecoderFactory;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
@@ -33,7 +31,6 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
     private final LogicalType[] types;
     private final TypeInformation<RowData> produced;
     private transient WriterSchemas writers;
-    private transient BinaryDecoder decoder;
 
     DeadLetterDecoder(
             String url, String subject, String schema, RowType fields, List<String> metadata, TypeInformation<RowData> produced) {
@@ -79,13 +76,7 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
         if (value.length < HEADER_BYTES || value[0] != 0) {
             throw new Poison("NoSchemaId", "the value does not begin with a zero byte and a schema id");
         }
-        StrictReader reader = writers.reader(ByteBuffer.wrap(value, 1, 4).getInt());
-        decoder = DecoderFactory.get().binaryDecoder(value, HEADER_BYTES, value.length - HEADER_BYTES, decoder);
-        GenericRecord record = reader.read(null, decoder);
-        if (!decoder.isEnd()) {
-            throw new Poison("TrailingBytes", "bytes are left after the record");
-        }
-        return record;
+        return writers.reader(ByteBuffer.wrap(value, 1, 4).getInt()).read(value, HEADER_BYTES);
     }
 
     private RowData row(GenericRecord record, byte[] raw, String error, String message) {

@@ -4,12 +4,10 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericDatumReader;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
 import org.apache.flink.avro.shaded.org.apache.avro.io.Decoder;
-import org.apache.flink.avro.shaded.org.apache.avro.util.Utf8;
 import org.apache.flink.table.data.StringData;
 
 /**
@@ -18,16 +16,25 @@ import org.apache.flink.table.data.StringData;
  * <p>A string is a StringData of the bytes as they came. Avro's way, through java.lang.String, decodes and encodes each.
  */
 class StrictReader extends GenericDatumReader<GenericRecord> {
-    private final Utf8 text = new Utf8();
+    private final StrictDecoder decoder = new StrictDecoder();
 
     StrictReader(Schema writer, Schema reader) {
         super(writer, reader);
     }
 
+    /** The record that the bytes from `start` on are, all of them. */
+    GenericRecord read(byte[] value, int start) throws IOException {
+        decoder.configure(value, start);
+        GenericRecord record = read(null, decoder);
+        if (!decoder.isEnd()) {
+            throw new Poison("TrailingBytes", "bytes are left after the record");
+        }
+        return record;
+    }
+
     @Override
     protected Object readString(Object old, Schema expected, Decoder in) throws IOException {
-        in.readString(text);
-        byte[] bytes = Arrays.copyOf(text.getBytes(), text.getByteLength());
+        byte[] bytes = in.readString(null).getBytes(); // no reuse: there are no more than the string's
         for (byte one : bytes) {
             if (one < 0) {
                 check(bytes);
