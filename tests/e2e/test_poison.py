@@ -32,6 +32,7 @@ CLASSES = {
         "union branch in a byte too many", "enum symbol in a byte too many", "varint without end",
     },
     "NumberOutOfRange": {"int of 2^31", "int of -2^31 - 1"},
+    "TimeOutOfRange": {"microseconds as milliseconds", "earliest time", "latest time"},
     "BreaksOff": {
         "header alone", "half", "last byte missing",
         "string of length -1", "string of length 2^31", "string of length 2^63-1",

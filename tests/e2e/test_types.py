@@ -90,13 +90,17 @@ ROWS: list[dict[str, Any]] = [
         "kind": "A",
     },
 ]
+ROWS += [
+    {**ROWS[0], "micros": datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "single": float("inf")},
+    {**ROWS[1], "micros": datetime(1, 1, 1, tzinfo=UTC), "born": date(1, 1, 1), "single": -float("inf")},
+]
 RAW_TYPES = {
-    "small": "long",
+    **dict.fromkeys(("at", "micros", "born", "small"), "long"),
     "single": {"type": "fixed", "name": "Four", "size": 4},
     "yes": {"type": "fixed", "name": "One", "size": 1},
 }
 """Types of which more can be written, and in the same way."""
-RAW = {**ROWS[1], "small": 0, "single": bytes(4), "yes": b"\x01"}
+RAW = {**ROWS[1], "at": 0, "micros": 0, "born": 0, "small": 0, "single": bytes(4), "yes": b"\x01"}
 OUTSIDE: list[tuple[str, Any, str]] = [
     ("yes", b"\x02", "NotCanonical"),
     ("yes", b"\xff", "NotCanonical"),
@@ -104,6 +108,11 @@ OUTSIDE: list[tuple[str, Any, str]] = [
     ("single", struct.pack("<I", 0xFFBF_FFFF), "NotCanonical"),
     ("small", 2**31, "NumberOutOfRange"),
     ("small", -(2**31) - 1, "NumberOutOfRange"),
+    ("at", 253_402_300_800_000, "TimeOutOfRange"),
+    ("micros", 253_402_300_800_000_000, "TimeOutOfRange"),
+    ("micros", -62_135_596_800_000_001, "TimeOutOfRange"),
+    ("born", 2_932_897, "TimeOutOfRange"),
+    ("born", -719_163, "TimeOutOfRange"),
 ]
 """Fields with what their type does not allow, and what such a dead letter is called. Avro itself takes all of these."""
 NANS = [struct.pack("<I", 0x7FC0_0000), struct.pack("<I", 0xFFC0_0001)]

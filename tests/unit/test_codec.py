@@ -81,7 +81,7 @@ def test_there_are_more_than_thirty_kinds_of_poison_and_each_is_another() -> Non
 
 @pytest.mark.parametrize(("kind", "value"), KINDS, ids=[kind for kind, _ in KINDS])
 def test_poison_is_refused_without_its_value_in_the_message(kind: str, value: bytes) -> None:
-    if kind in OUT_OF_RANGE and kind in {"year 9999", "two hours ahead", "before 1970"}:
+    if kind in OUT_OF_RANGE:
         assert DECODER.decode(value)["event_id"] == "poison"  # it is Avro: what refuses it is the jobs' rule
         return
     with pytest.raises(Undecodable) as refused:

@@ -23,6 +23,9 @@ import org.apache.flink.util.Collector;
 class DeadLetterDecoder implements DeserializationSchema<RowData> {
     private static final int MAX_VALUE_BYTES = 1 << 20;
     private static final int HEADER_BYTES = 5;
+    private static final long DAY_MS = 86_400_000;
+    private static final long YEAR_1_MS = -62_135_596_800_000L;
+    private static final long YEAR_10000_MS = 253_402_300_800_000L;
 
     private final String url;
     private final String subject;
@@ -102,8 +105,9 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
         return switch (type.getTypeRoot()) {
             case VARCHAR -> value instanceof StringData ? value : StringData.fromString(value.toString()); // an enum's symbol
             case VARBINARY -> bytes((ByteBuffer) value);
+            case DATE -> (int) (inYears((int) value * DAY_MS) / DAY_MS);
             case TIMESTAMP_WITH_LOCAL_TIME_ZONE -> LogicalTypeChecks.getPrecision(type) == 3
-                    ? TimestampData.fromEpochMillis((long) value) : ofMicros((long) value);
+                    ? TimestampData.fromEpochMillis(inYears((long) value)) : ofMicros((long) value);
             default -> value;
         };
     }
@@ -115,7 +119,15 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
     }
 
     private static TimestampData ofMicros(long micros) {
-        return TimestampData.fromEpochMillis(Math.floorDiv(micros, 1000), (int) Math.floorMod(micros, 1000) * 1000);
+        return TimestampData.fromEpochMillis(inYears(Math.floorDiv(micros, 1000)), (int) Math.floorMod(micros, 1000) * 1000);
+    }
+
+    /** Others have no datetime in Python, and far ones overflow the lake's microseconds. */
+    private static long inYears(long millis) {
+        if (millis < YEAR_1_MS || millis >= YEAR_10000_MS) {
+            throw new Poison("TimeOutOfRange", "a time is not of the years 1 to 9999");
+        }
+        return millis;
     }
 
     @Override
