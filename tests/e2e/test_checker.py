@@ -4,9 +4,12 @@ clean runs in which it sees nothing."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +277,9 @@ def test_a_producer_that_asks_for_no_acknowledgement(runs: Runs, tmp_path: Path)
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     wait_for(lambda: any(len(read(path).digests) > 4_000 for path in run.glob("*.ledger")), 30, "events on their way")
+    # While it is stopped, what comes stays in the socket, and goes with it.
+    os.kill(runs.stack.stack.servers["kafka"].pid, signal.SIGSTOP)
+    time.sleep(1)
     runs.stack.stack.servers["kafka"].kill()
     runs.stack.stack.restart("kafka")
     producer.wait(120)
