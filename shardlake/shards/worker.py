@@ -106,18 +106,18 @@ class Worker:
         by_partition = defaultdict(list)
         for message in batch:
             error = message.error()
+            # In this order: a batch may hold a partition's last records, and then its end, which is told once.
             if error is None:
                 by_partition[message.partition()].append(message)
+                self._mark(message.partition(), at_end=False)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                if message.partition() in self._shards:
-                    self._shards[message.partition()].at_end = True
+                self._mark(message.partition(), at_end=True)
             elif error.fatal():
                 raise KafkaException(error)
         for partition, messages in by_partition.items():
             shard = self._shards.get(partition)
             if shard is None:  # taken away between fetch and now
                 continue
-            shard.at_end = False
             records = self._decode(shard, messages)
             shard.handed_over = (
                 max(shard.handed_over or 0, messages[-1].offset() + 1) if messages else shard.handed_over
@@ -126,6 +126,11 @@ class Worker:
                 shard.processor.process_records(records, shard)
             elif messages:
                 shard.checkpoint()
+
+    def _mark(self, partition: int, *, at_end: bool) -> None:
+        shard = self._shards.get(partition)
+        if shard is not None:
+            shard.at_end = at_end
 
     def _decode(self, shard: _Shard, messages: list[Any]) -> list[Record]:
         """Decoded records. While the registry is down, what follows is read again later and cut off `messages`."""
@@ -141,6 +146,7 @@ class Worker:
             except Unavailable as error:
                 self._say(f"{error.message} Waiting for it.")
                 self._consumer.seek(TopicPartition(self._topic, message.partition(), message.offset()))
+                shard.at_end = False
                 del messages[index:]
                 time.sleep(WAIT_FOR_REGISTRY_SECONDS)
                 break
