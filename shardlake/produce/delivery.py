@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shardlake.errors import BadInput, Unavailable
-from shardlake.ledger import Ledger, Place
+
+if TYPE_CHECKING:
+    from shardlake.ledger import Ledger, Place
 
 TIMEOUT_SECONDS = 120
 CONNECT_SECONDS = 10

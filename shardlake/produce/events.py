@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shardlake.avro.codec import MAX_VALUE_BYTES, encoder
 from shardlake.avro.registry import Registry
 from shardlake.errors import BadInput
-from shardlake.ledger import Place
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Acknowledged, Delivery
 from shardlake.produce.lines import Line, read
+
+if TYPE_CHECKING:
+    from shardlake.ledger import Place
 
 POLL_SECONDS = 0.01
 

@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shardlake import topics
 from shardlake.avro.registry import Registry
-from shardlake.ledger import Ledger, Run
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Delivery
 from shardlake.produce.events import Sender
 from shardlake.settings import Settings
+
+if TYPE_CHECKING:
+    from shardlake.ledger import Ledger
 
 
 class Sending:
@@ -46,6 +48,9 @@ class Sending:
 
 def open_ledger(bootstrap_servers: str, topic: str, folder: Path) -> Ledger:
     """A new ledger in a run's folder. The first of a run notes from which offsets on the topic is the run's."""
+    # Only a producer that keeps one waits for what it needs.
+    from shardlake.ledger import Ledger, Run
+
     topic_id = topics.topic_id(bootstrap_servers, topic)
     ends = {partition: end for partition, (_, end) in topics.offsets(bootstrap_servers, topic).items()}
     run = Run(topic, topic_id, ends, time.time()).join(folder)
