@@ -264,6 +264,20 @@ def read(path: Path) -> LedgerFile:
     )  # fmt: skip
 
 
+def of_run(*runs: Path) -> list[LedgerFile]:
+    """All ledgers of runs' folders, in order. Raises BadInput where these hold none, or one that is none."""
+    found = [read(path) for run in runs for path in paths(run)]
+    if not found:
+        msg = f"There is no ledger in {', '.join(map(str, runs))}."
+        raise BadInput(msg, "A folder that holds no ledger is no run's: `shardlake produce --ledger DIR` writes one.")
+    return found
+
+
+def paths(run: Path) -> list[Path]:
+    """The files of a run's ledgers."""
+    return sorted(run.glob(f"*{SUFFIX}"))
+
+
 def _blocks(content: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
     """Kind, payload and end of each block up to the first that is not whole."""
     at = 0

@@ -249,6 +249,8 @@ class Stage:
     def _measure(self) -> None:
         import psutil
 
+        from shardlake.lake.tables import VISIBLE
+
         memory = 0
         for server in running_stack(state_folder())["servers"].values():
             try:
@@ -256,6 +258,6 @@ class Stage:
             except psutil.NoSuchProcess:
                 continue
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
-        if self.first_row_seconds is None and any(self._settings.lake_folder.rglob("[!.]*.parquet")):
+        if self.first_row_seconds is None and any(self._settings.lake_folder.rglob(VISIBLE)):
             self.first_row_seconds = time.monotonic() - self._began
             self.say("the first rows are in the lake")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from shardlake.lake.verdict import Verdict
 
 SHOWN = 20
-VERDICT_FILE = "verdict.json"
 
 
 def verify(
@@ -57,6 +56,7 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
     Where the broker is gone, or its topic was made anew, the evidence that an earlier `verify` has kept is used.
     """
     from shardlake.lake.tables import lake_tables
+    from shardlake.lake.verdict import VERDICT_FILE
     from shardlake.lake.verify import verify as check
     from shardlake.ledger import Run
 

@@ -35,7 +35,7 @@ def new_run(folder: Path) -> Path:
 
 def ledgers(run: Path) -> list[dict[str, Any]]:
     """What is kept of a run's ledgers once they are checked: their hashes, and how many events they account for."""
-    return [_kept(path) for path in sorted(run.glob(f"*{ledger.SUFFIX}"))]
+    return [_kept(path) for path in ledger.paths(run)]
 
 
 def _kept(path: Path) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from shardlake.faults.recovery import STUCK_SECONDS, Offsets, Progress, rate
 from shardlake.faults.runs import ledgers
 from shardlake.faults.strike import strike
 from shardlake.faults.visible import Visible
+from shardlake.lake.verdict import VERDICT_FILE
+from shardlake.ledger import paths
 from shardlake.pipeline import Pipeline
 from shardlake.provision import provision
 from shardlake.settings import Settings
@@ -208,7 +210,7 @@ class Sitting:
 
     def _verdict(self) -> str:
         """What `verify` has concluded, as it kept it."""
-        path = self._run / "verdict.json"
+        path = self._run / VERDICT_FILE
         return str(json.loads(path.read_text())["conclusion"]) if path.exists() else UNCHECKED
 
     def _disks(self, data: Path) -> dict[str, SmallDisk]:
@@ -245,8 +247,8 @@ class Sitting:
         elif not self._keeps:
             for name in ("data", "state", "evidence"):
                 shutil.rmtree(self._run / name, ignore_errors=True)
-            for ledger in self._run.glob("*.ledger"):
-                ledger.unlink()
+            for path in paths(self._run):
+                path.unlink()
 
     def _fail(self, error: ShardlakeError) -> None:
         self._failed = True

@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-FILE = "visible.txt"
+from shardlake.lake.files import SEEN_FILE
+from shardlake.lake.tables import VISIBLE
+
 LOOK_SECONDS = 5
 
 
@@ -18,7 +20,7 @@ class Visible:
     def __init__(self, lake: Path, run: Path) -> None:
         self._lake = lake
         self._seen: set[Path] = set()
-        self._file = (run / FILE).open("a", buffering=1)
+        self._file = (run / SEEN_FILE).open("a", buffering=1)
         self._lock = Lock()
         self._closing = Event()
         self._thread = Thread(target=self._watch, daemon=True)
@@ -27,7 +29,7 @@ class Visible:
     def look(self) -> None:
         """Note the files that are new."""
         with self._lock:
-            for path in self._lake.rglob("[!._]*.parquet"):
+            for path in self._lake.rglob(VISIBLE):
                 if path in self._seen:
                     continue
                 self._seen.add(path)

@@ -13,6 +13,7 @@ import duckdb
 
 from shardlake import topics
 from shardlake.dead_letter import DeadLetter
+from shardlake.lake.tables import VISIBLE
 from shardlake.pipeline import Topic
 
 
@@ -115,4 +116,4 @@ def _in_lake(lake: Path, table: str, topic: str, places: list[tuple[int, int]]) 
 
 
 def _files(lake: Path, table: str) -> list[str]:
-    return [str(path) for path in sorted((lake / table).rglob("[!._]*.parquet"))]
+    return [str(path) for path in sorted((lake / table).rglob(VISIBLE))]

@@ -122,9 +122,7 @@ class Tracer:
         self._pipeline, self._settings, self._recounts, self._group = pipeline, settings, recounts, group
         self._tables = {table.name: table for table in tables}
         self._connection = connect(tables)
-        self._ledgers = [ledger.read(path) for path in sorted(run.glob(f"*{ledger.SUFFIX}"))] if run else []
-        if run and not self._ledgers:
-            raise BadInput(f"{run} holds no ledger.", "`shardlake produce --ledger DIR` writes them.")
+        self._ledgers = ledger.of_run(run) if run else []
 
     def in_lake(self, wanted: Place | str, found: Found) -> None:
         """Add what the lake holds of a place or an id."""

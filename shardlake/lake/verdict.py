@@ -23,6 +23,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+VERDICT_FILE = "verdict.json"
+"""In a run's folder: `Verdict.as_json`."""
 NAMED = 1000
 """So many of each name are named, all are counted."""
 

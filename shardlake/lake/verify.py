@@ -14,7 +14,6 @@ from pathlib import Path
 
 import duckdb
 
-from shardlake.errors import BadInput
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import check_files
 from shardlake.lake.kept import check_kept
@@ -24,7 +23,7 @@ from shardlake.lake.recount import Difference, Recount
 from shardlake.lake.sent import check_sent
 from shardlake.lake.tables import LakeTable
 from shardlake.lake.verdict import Anomaly, Findings, Verdict
-from shardlake.ledger import SUFFIX, Run, read
+from shardlake.ledger import Run, of_run
 from shardlake.pipeline import Pipeline, Topic
 
 Recounts = Callable[[list[LakeTable], str | None], Sequence[Recount]]
@@ -61,13 +60,9 @@ def verify(
     connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({_text(evidence.dead_letter_files)})")
     if runs:
         with _timed(seconds, "ledger"):
-            ledgers = [read(path) for run in runs for path in sorted(run.glob(f"*{SUFFIX}"))]
-            if not ledgers:
-                msg = f"There is no ledger in {', '.join(map(str, runs))}."
-                raise BadInput(msg, "`shardlake produce --ledger DIR` writes one there.")
             starts = [Run.read(run).starts for run in runs]
             begins = {partition: min(one.get(partition, 0) for one in starts) for partition in evidence.first}
-            findings.append(check_sent(connection, ledgers, topic.name, begins, evidence.first))
+            findings.append(check_sent(connection, of_run(*runs), topic.name, begins, evidence.first))
     with _timed(seconds, "lake"):
         kept = _kept(connection, pipeline, topic, tables, evidence, committed)
         findings.append(kept)
