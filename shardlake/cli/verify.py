@@ -89,8 +89,7 @@ def _evidence(
     from shardlake.flink.tables import GROUP
     from shardlake.lake.evidence import Evidence, collect
     from shardlake.lake.masks import Masks
-    from shardlake.lake.published import collect_published
-    from shardlake.lake.verify import PUBLISHED
+    from shardlake.lake.published import PUBLISHED, collect_published
     from shardlake.ledger import Run
     from shardlake.topics import committed, topic_id
 

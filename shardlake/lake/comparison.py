@@ -7,7 +7,10 @@ different chunks agree by chance with a probability of about 2^-64.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
+import pyarrow as pa
 
 CHUNK_BITS = 14
 
@@ -23,6 +26,15 @@ def differing_chunks(connection: duckdb.DuckDBPyConnection, left: str, right: st
         'USING ("partition", chunk) WHERE l.n IS DISTINCT FROM r.n OR l.s IS DISTINCT FROM r.s'
     )
     return number(connection, f"SELECT count(*) FROM {table}")
+
+
+def by_partition(**columns: Mapping[int, int]) -> pa.Table:
+    """A table of "partition" and a column for each of these offsets, 0 where there is none."""
+    partitions = sorted({partition for column in columns.values() for partition in column})
+    offsets = {
+        name: pa.array([column.get(one, 0) for one in partitions], pa.int64()) for name, column in columns.items()
+    }
+    return pa.table({"partition": pa.array(partitions, pa.int32()), **offsets})
 
 
 def within(query: str, table: str) -> str:

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
-import pyarrow as pa
 
-from shardlake.lake.comparison import CHUNK_BITS, differing_chunks, number, within
+from shardlake.lake.comparison import CHUNK_BITS, by_partition, differing_chunks, number, within
 from shardlake.lake.verdict import Anomaly, Findings
 
 FETCHED = 10_000
@@ -81,7 +80,8 @@ def check_kept(
     `offsets` are the first and end offsets of the topic; `committed` is how far completed checkpoints cover it."""
     found = Findings("the topic, against the lake and the dead letters")
     found.checked = number(connection, "SELECT count(*) FROM k")
-    connection.register("bounds", _bounds(offsets, committed))
+    firsts, lasts = ({one: pair[end] for one, pair in offsets.items()} for end in (0, 1))
+    connection.register("bounds", by_partition(first=firsts, last=lasts, covered=committed))
     columns = ", ".join(['"partition"', '"offset"', *(f'"{field}"' for field in fields)])
     hashed = f'SELECT "partition", "offset", hash({columns}) AS h FROM'
     differ = differing_chunks(
@@ -109,18 +109,6 @@ def check_kept(
     if foreign:
         found.notes.append(f"{foreign:,} records of the dead-letter topic are not of these jobs")
     return found
-
-
-def _bounds(offsets: Mapping[int, tuple[int, int]], committed: Mapping[int, int]) -> pa.Table:
-    partitions = sorted(offsets)
-    return pa.table(
-        {
-            "partition": pa.array(partitions, pa.int32()),
-            "first": pa.array([offsets[one][0] for one in partitions], pa.int64()),
-            "last": pa.array([offsets[one][1] for one in partitions], pa.int64()),
-            "covered": pa.array([committed.get(one, 0) for one in partitions], pa.int64()),
-        }
-    )
 
 
 def _take(connection: duckdb.DuckDBPyConnection) -> None:

@@ -20,6 +20,9 @@ from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
 
+PUBLISHED = "published"
+"""The folder of the evidence that holds them."""
+
 
 def published(pipeline: Pipeline) -> list[Topic]:
     """The topics whose records are in a table of the lake too, written by jobs."""

@@ -83,7 +83,7 @@ def _definition(table: LakeTable, files: list[Path]) -> str:
 
 def selection(table: LakeTable, files: list[Path], *more: str) -> str:
     """A query for the table's columns over some of its files; `more` may be filename and file_row_number."""
-    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    names = ", ".join(quoted(str(path)) for path in files)
     types = "year: VARCHAR, month: VARCHAR, day: VARCHAR, hour: VARCHAR"
     options = ["hive_partitioning = true", f"hive_types = {{{types}}}", "union_by_name = true"]
     source = f"read_parquet([{names}], {', '.join([*options, *(f'{name} = true' for name in more)])})"
@@ -91,6 +91,11 @@ def selection(table: LakeTable, files: list[Path], *more: str) -> str:
     nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (column.split(" ", 1) for column in table.columns))
     selected = ", ".join([*(column.split(" ", 1)[0] for column in table.columns), *more])
     return f"SELECT {selected} FROM (SELECT {nothing} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
+
+
+def quoted(text: str) -> str:
+    """As SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:

@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from shardlake.lake.comparison import differing_chunks, number, within
+from shardlake.lake.comparison import by_partition, differing_chunks, number, within
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.ledger import LedgerFile
 
@@ -35,7 +35,7 @@ def check_sent(
     connection.register("ledgers", _table(ledgers))
     connection.execute("CREATE OR REPLACE TEMP TABLE sent AS SELECT * FROM ledgers")
     connection.unregister("ledgers")
-    connection.register("begins", _begins(starts, firsts))
+    connection.register("begins", by_partition(start=starts, first=firsts))
     found.checked = number(connection, "SELECT count(*) FROM sent")
     acknowledged = f'SELECT * FROM sent WHERE status = {ACKNOWLEDGED} AND "offset" >= 0'
     still_there = _from(acknowledged, "first")
@@ -108,17 +108,6 @@ def _table(ledgers: Sequence[LedgerFile]) -> pa.Table:
             )
         )
     return pa.concat_tables(tables)
-
-
-def _begins(starts: Mapping[int, int], firsts: Mapping[int, int]) -> pa.Table:
-    partitions = sorted({*starts, *firsts})
-    return pa.table(
-        {
-            "partition": pa.array(partitions, pa.int32()),
-            "start": pa.array([starts.get(one, 0) for one in partitions], pa.int64()),
-            "first": pa.array([firsts.get(one, 0) for one in partitions], pa.int64()),
-        }
-    )
 
 
 def _from(query: str, begin: str) -> str:

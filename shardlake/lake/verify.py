@@ -17,8 +17,8 @@ import duckdb
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import check_files
 from shardlake.lake.kept import check_kept
-from shardlake.lake.published import check_published
-from shardlake.lake.query import connect, selection
+from shardlake.lake.published import PUBLISHED, check_published
+from shardlake.lake.query import connect, quoted, selection
 from shardlake.lake.recount import Difference, Recount
 from shardlake.lake.sent import check_sent
 from shardlake.lake.tables import LakeTable
@@ -29,8 +29,6 @@ from shardlake.pipeline import Pipeline, Topic
 Recounts = Callable[[list[LakeTable], str | None], Sequence[Recount]]
 """Of tables, with a query that stands for the table of events or None."""
 LATE_EVENTS = "late_events"
-PUBLISHED = "published"
-"""The folder of the evidence with the topics that jobs write."""
 WINDOWS = {"missing": "missing-window", "alien": "unexpected-window", "doubled": "duplicate-window"}
 
 
@@ -56,8 +54,8 @@ def verify(
         tables = [replace(table, left_out=unreadable) for table in tables]
         findings.append(files)
     connection = connect(tables)
-    connection.execute(f"CREATE VIEW k AS SELECT * FROM read_parquet({_text(evidence.topic_files)})")
-    connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({_text(evidence.dead_letter_files)})")
+    connection.execute(f"CREATE VIEW k AS SELECT * FROM read_parquet({quoted(evidence.topic_files)})")
+    connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({quoted(evidence.dead_letter_files)})")
     if runs:
         with _timed(seconds, "ledger"):
             starts = [Run.read(run).starts for run in runs]
@@ -92,10 +90,10 @@ def _kept(
     archive = next(table for table in tables if table.name == topic.lake_table)
     files = archive.files()
     rows = selection(archive, files, "filename") if files else f"SELECT *, NULL AS filename FROM {archive.name}"
-    lake = _text(f"{archive.folder.parent}/")
+    lake = quoted(f"{archive.folder.parent}/")
     connection.execute(
         f"CREATE VIEW kept AS SELECT * REPLACE (replace(filename, {lake}, '') AS filename) "
-        f"FROM ({rows}) WHERE topic = '{topic.name}'"
+        f"FROM ({rows}) WHERE topic = {quoted(topic.name)}"
     )
     there = [row[0] for row in connection.execute("DESCRIBE k").fetchall()]
     names = [field["name"] for field in pipeline.schema_of(topic)["fields"]]
@@ -124,7 +122,7 @@ def _instead_of_archive(evidence: Evidence, topic: Topic, kept: Findings, commit
         return None
     covered = " OR ".join(f'("partition" = {one} AND "offset" < {offset})' for one, offset in committed.items())
     return (
-        f"SELECT *, {_text(topic.name)} AS topic FROM read_parquet({_text(evidence.topic_files)}) "
+        f"SELECT *, {quoted(topic.name)} AS topic FROM read_parquet({quoted(evidence.topic_files)}) "
         f"WHERE state = 'event' AND ({covered or 'false'})"
     )
 
@@ -144,11 +142,6 @@ def _windows(one: Recount) -> Findings:
         words = "; ".join(f"{each.what}: {each.in_table}, counted again {each.recounted}" for each in differences)
         found.add(Anomaly(name, f"{one.table}: {', '.join(map(str, key))}", words))
     return found
-
-
-def _text(text: str) -> str:
-    """As SQL."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager
