@@ -83,10 +83,7 @@ def check(stack: RunningStack, evidence: Evidence, run: Path) -> Verdict:
     """The checks of `shardlake verify` without its reading of the topic."""
     pipeline, topic = stack.pipeline, stack.pipeline.events_topic
     tables = lake_tables(stack.settings.lake_folder, pipeline)
-    covered = ended_at(Path(stack.settings.jobs_folder), topic.name)
-    return verify(
-        pipeline, topic, tables, evidence, covered, [run], lambda some, archive: recounts(pipeline, some, [], archive)
-    )
+    return verify(pipeline, topic, tables, evidence, [run], lambda some, archive: recounts(pipeline, some, [], archive))
 
 
 def main() -> None:
@@ -103,13 +100,10 @@ def main() -> None:
         began = time.monotonic()
         fill(stack, run, int(chosen.millions * MILLION))
         say(f"done after {time.monotonic() - began:.0f} s")
-        masks = Masks(
-            stack.pipeline.schema_of(stack.pipeline.events_topic),
-            pii.known_keys(os.environ, described(stack.stack.state)),
-        )
-        evidence = collect(
-            stack.settings, stack.pipeline, stack.pipeline.events_topic, run / "evidence", masks, say=say
-        )
+        topic, keys = stack.pipeline.events_topic, pii.known_keys(os.environ, described(stack.stack.state))
+        masks = Masks(stack.pipeline.schema_of(topic), keys)
+        covered = ended_at(Path(stack.settings.jobs_folder), topic.name)
+        evidence = collect(stack.settings, stack.pipeline, topic, run / "evidence", masks, covered=covered, say=say)
         records = sum(evidence.end.values())
         say(f"read again: {records:,} records in {evidence.seconds:.1f} s, {records / evidence.seconds:,.0f}/s")
         tables = lake_tables(stack.settings.lake_folder, stack.pipeline)

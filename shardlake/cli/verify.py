@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from shardlake.cli.follow import tell
 from shardlake.cli.lake import recounts
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import out, print_json
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, running_stack, state_folder
@@ -66,24 +67,16 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
     tables = lake_tables(settings.lake_folder, pipeline)
     topic = pipeline.events_topic
     with TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
-        evidence, committed = _evidence(pipeline, settings, run, Path(temporary))
+        evidence = _evidence(pipeline, settings, run, Path(temporary))
         verdict = check(
-            pipeline,
-            topic,
-            tables,
-            evidence,
-            committed,
-            runs,
-            lambda some, archive: recounts(pipeline, some, options, archive),
+            pipeline, topic, tables, evidence, runs, lambda some, archive: recounts(pipeline, some, options, archive)
         )
     if run is not None:
         (run / VERDICT_FILE).write_text(json_lines.dumps(verdict.as_json(), indent=1))
     return verdict
 
 
-def _evidence(
-    pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path
-) -> tuple[Evidence, dict[int, int]]:
+def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path) -> Evidence:
     from shardlake import pii
     from shardlake.flink.resume import ended_at
     from shardlake.flink.tables import GROUP
@@ -104,26 +97,22 @@ def _evidence(
             rmtree(folder / PUBLISHED, ignore_errors=True)
             for partition, offset in committed(servers, GROUP, topic.name).items():
                 covered[partition] = max(offset, covered.get(partition, 0))
-            evidence = collect(settings, pipeline, topic, folder, masks, say=lambda line: err.print(line, markup=False))
-            (folder / "committed.json").write_text(json_lines.dumps(covered))
+            evidence = collect(settings, pipeline, topic, folder, masks, covered=covered, say=tell)
             if is_ended:
                 collect_published(settings, pipeline, folder / PUBLISHED)
-            return evidence, covered
-        why = f"{topic.name} was made anew since"
+            return evidence
+        why = f"{topic.name} was made anew since."
     except Unavailable as error:
         why = error.message
         if run is None:
             raise
     try:
         evidence = Evidence.load(folder)
-        covered = {
-            int(one): offset for one, offset in json_lines.loads((folder / "committed.json").read_text()).items()
-        }
-    except (BadInput, OSError) as error:
+    except BadInput as error:
         msg = f"The topic of the run in {run} cannot be read: {why}"
         raise Unavailable(msg, "No earlier `verify` has kept what it held: only its ledgers are left.") from error
-    err.print(f"{why} What an earlier verify has read of it is used.", markup=False)
-    return evidence, covered
+    tell(f"{why} What an earlier verify has read of it is used.")
+    return evidence
 
 
 def show(verdict: Verdict) -> None:

@@ -61,7 +61,8 @@ Ranges = dict[int, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was read. `first` and `end` are the broker's offsets by partition, `starts` where reading began.
+    """What was read. `first` and `end` are the broker's offsets by partition, `starts` where reading began, `covered`
+    how far completed checkpoints of the jobs were before.
 
     `uncompared` are fields whose hashes could not be made, because no key is known; `key_ids` are those of the keys
     that are, the present one first.
@@ -72,6 +73,7 @@ class Evidence:
     first: dict[int, int]
     end: dict[int, int]
     starts: dict[int, int]
+    covered: dict[int, int]
     events: int
     poison: int
     nulls: int
@@ -90,7 +92,7 @@ class Evidence:
         except (OSError, ValueError) as error:
             msg = f"{folder} holds no evidence of a topic: it has no {FILE} that can be read."
             raise BadInput(msg, "Run `shardlake verify` while the stack is up: it reads the topic again.") from error
-        for name in ("first", "end", "starts"):
+        for name in ("first", "end", "starts", "covered"):
             found[name] = {int(partition): offset for partition, offset in found[name].items()}
         return cls(**found, folder=folder)
 
@@ -112,6 +114,7 @@ def collect(
     folder: Path,
     mask: Masks,
     starts: Mapping[int, int] | None = None,
+    covered: Mapping[int, int] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Evidence:
     """Read the topic from `starts`, or the first offsets, to its present end, and its dead letters; write them.
@@ -139,6 +142,7 @@ def collect(
         first={partition: first for partition, (first, _) in offsets.items()},
         end={partition: end for partition, (_, end) in offsets.items()},
         starts={partition: start for partition, (start, _) in ranges.items()},
+        covered=dict(covered or {}),
         events=counts[EVENT],
         poison=counts[POISON],
         nulls=counts[NULL],

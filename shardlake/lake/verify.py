@@ -7,7 +7,7 @@ reader would, windows are counted anew. The equations are in `sent`, `kept`, `re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,12 +37,11 @@ def verify(
     topic: Topic,
     tables: list[LakeTable],
     evidence: Evidence,
-    committed: Mapping[int, int],
     runs: Sequence[Path],
     recounts: Recounts,
 ) -> Verdict:
-    """All checks. `committed` is how far completed checkpoints cover the topic; `runs` are folders with ledgers, of all
-    who wrote to the topic since the first of them began; `recounts` counts windows again over tables.
+    """All checks. `runs` are folders with ledgers, of all who wrote to the topic since the first of them began;
+    `recounts` counts windows again over tables.
 
     Raises BadInput where a run's folder is none.
     """
@@ -62,10 +61,10 @@ def verify(
             begins = {partition: min(one.get(partition, 0) for one in starts) for partition in evidence.first}
             findings.append(check_sent(connection, of_run(*runs), topic.name, begins, evidence.first))
     with _timed(seconds, "lake"):
-        kept = _kept(connection, pipeline, topic, tables, evidence, committed)
+        kept = _kept(connection, pipeline, topic, tables, evidence)
         findings.append(kept)
     with _timed(seconds, "windows"):
-        counted = recounts(tables, _instead_of_archive(evidence, topic, kept, committed))
+        counted = recounts(tables, _instead_of_archive(evidence, topic, kept))
         findings += [_windows(one) for one in counted]
     with _timed(seconds, "topics"):
         # A checkpoint is committed to the topics and to the lake in turn: while jobs run, one is ahead of the other.
@@ -85,7 +84,6 @@ def _kept(
     topic: Topic,
     tables: list[LakeTable],
     evidence: Evidence,
-    committed: Mapping[int, int],
 ) -> Findings:
     archive = next(table for table in tables if table.name == topic.lake_table)
     files = archive.files()
@@ -103,7 +101,7 @@ def _kept(
         if name not in evidence.uncompared
     }
     offsets = {partition: (first, evidence.end[partition]) for partition, first in evidence.first.items()}
-    found = check_kept(connection, topic.name, fields, offsets, committed)
+    found = check_kept(connection, topic.name, fields, offsets, evidence.covered)
     if evidence.uncompared:
         found.unchecked.append(
             f"{', '.join(evidence.uncompared)}: the key with which the lake hashes them is not known here, and so "
@@ -112,7 +110,7 @@ def _kept(
     return found
 
 
-def _instead_of_archive(evidence: Evidence, topic: Topic, kept: Findings, committed: Mapping[int, int]) -> str | None:
+def _instead_of_archive(evidence: Evidence, topic: Topic, kept: Findings) -> str | None:
     """The topic's events as far as checkpoints cover them, where the archive is not as they are: its windows would be
     wrong for that alone."""
     if not kept.counts:
@@ -120,7 +118,7 @@ def _instead_of_archive(evidence: Evidence, topic: Topic, kept: Findings, commit
     if evidence.uncompared or any(evidence.first.values()):
         kept.notes.append("windows are counted again from the archive as it is, so what is wrong there is wrong here")
         return None
-    covered = " OR ".join(f'("partition" = {one} AND "offset" < {offset})' for one, offset in committed.items())
+    covered = " OR ".join(f'("partition" = {one} AND "offset" < {offset})' for one, offset in evidence.covered.items())
     return (
         f"SELECT *, {quoted(topic.name)} AS topic FROM read_parquet({quoted(evidence.topic_files)}) "
         f"WHERE state = 'event' AND ({covered or 'false'})"
