@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shardlake.child import die_with_parent
 from shardlake.cli.demo_report import report
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
@@ -121,12 +119,14 @@ class Stage:
     """The demo's processes and what is shown of them."""
 
     def __init__(self, pipeline: Pipeline, settings: Settings, began: float) -> None:
+        from shardlake.faults.load import Commands
         from shardlake.lag.sampling import Sampler
 
         self._pipeline = pipeline
         self._settings = settings
         self._began = began
         self._sampler = Sampler(settings.kafka_bootstrap_servers)
+        self._commands = Commands(pipeline, settings, state_folder(), state_folder() / "logs")
         self._producers: list[subprocess.Popen[bytes]] = []
         self._consumers: list[subprocess.Popen[bytes]] = []
         self._drain: Submission | None = None
@@ -142,7 +142,7 @@ class Stage:
 
     def produce(self, *arguments: str) -> None:
         """Start `shardlake produce`."""
-        self._producers.append(self._child("produce", *arguments, "--ledger", str(self.run)))
+        self._producers.append(self._commands.start("produce", "produce", *arguments, "--ledger", str(self.run)))
 
     def jobs(self, submission: Submission) -> None:
         """Submit the planned jobs and wait until they run."""
@@ -203,15 +203,7 @@ class Stage:
         self._sampler.close()
 
     def _consume(self) -> None:
-        self._consumers.append(self._child("consume", "traffic"))
-
-    def _child(self, command: str, *arguments: str) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-m", "shardlake", "--pipeline", str(self._pipeline.folder), command, *arguments]
-        with self._log(command).open("ab") as log:
-            return subprocess.Popen(
-                program, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=die_with_parent(),
-            )  # fmt: skip
+        self._consumers.append(self._commands.start("consume", "consume", "traffic"))
 
     def _log(self, command: str) -> Path:
         return state_folder() / "logs" / f"{command}.log"
