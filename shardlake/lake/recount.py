@@ -71,7 +71,7 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
         connection.execute(f"CREATE OR REPLACE VIEW in_time AS {early}")
         rows = connection.execute(f"SELECT {', '.join([*keys, *columns])} FROM ({sql})").fetchall()
         cells = {row[: len(keys)]: dict(zip(columns, row[len(keys) :], strict=True)) for row in rows}
-        differences = tuple(replace(one, is_late=_is_late(one, cells.get(one.key))) for one in differences)
+        differences = tuple(replace(one, is_late=is_late(one, cells.get(one.key))) for one in differences)
     listed = number(connection, f"SELECT count(*) FROM late_events WHERE missed_table = '{name}'")
     windows = number(connection, "SELECT count(*) FROM written")
     return Recount(name, windows, open_windows, listed, differences)
@@ -129,7 +129,7 @@ def _without_late(events: str, time: str, out_of_order_seconds: int) -> str:
     )
 
 
-def _is_late(difference: Difference, without_late: dict[str, Any] | None) -> bool:
+def is_late(difference: Difference, without_late: dict[str, Any] | None) -> bool:
     """Whether the cell is between what it would be with and without what came late."""
     if difference.what == "missing":
         return without_late is None
