@@ -4,7 +4,8 @@
     what failed for certain is not in the topic
     what is in the topic was acknowledged or is unknown, each event once
 
-Needs a table `k` of the topic's records: "partition", "offset", digest.
+Needs tables `k`, the topic's records ("partition", "offset", digest), and `kept` and `dead`, the places that the lake
+and the dead letters have: they are all that is left to ask of what retention took from the topic.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def check_sent(
     if gone:
         found.notes.append(
             f"{gone:,} acknowledged events are before the topic's first offset: retention has taken them. That each is "
-            "in the lake once is checked by its place; what its values were can no longer be."
+            "in the lake or a dead letter is checked by its place; what its values were can no longer be."
         )
     differ = differing_chunks(
         connection,
@@ -64,6 +65,8 @@ def check_sent(
         )
     else:
         connection.execute("CREATE OR REPLACE TEMP TABLE unmatched AS SELECT * FROM k WHERE false")
+    if gone:
+        _gone(connection, acknowledged, names, found)
     _by_digest(connection, names, found)
     for ledger_number, ledger in enumerate(ledgers):
         for sequence in _out_of_order(ledger):
@@ -127,6 +130,30 @@ def _at_places(connection: duckdb.DuckDBPyConnection, acknowledged: str, names: 
                 yield Anomaly("lost-write", where, f"{event} was acknowledged there; the topic does not have it")
             else:
                 yield Anomaly("inconsistent-offsets", where, f"{event} was acknowledged there; another record is")
+
+
+def _gone(connection: duckdb.DuckDBPyConnection, acknowledged: str, names: _Names, found: Findings) -> None:
+    """What was acknowledged before the topic's first offset, and is nowhere."""
+    nowhere = f"""
+        SELECT ledger, sequence, "partition", "offset"
+        FROM ({acknowledged}) a JOIN begins USING ("partition")
+        ANTI JOIN kept USING ("partition", "offset") ANTI JOIN dead USING ("partition", "offset")
+        WHERE "offset" < first ORDER BY ALL
+    """
+    firsts = "SELECT min(dlq_offset) AS first FROM dead GROUP BY dlq_partition"
+    if number(connection, f"SELECT max(first) FROM ({firsts})"):
+        missing = number(connection, f"SELECT count(*) FROM ({nowhere})")
+        if missing:
+            found.unchecked.append(
+                f"{missing:,} acknowledged events that retention took from the topic are not in the lake; they may be "
+                "dead letters that it took as well."
+            )
+        return
+    rows = connection.execute(nowhere)
+    while some := rows.fetchmany(10_000):
+        for ledger, sequence, partition, offset in some:
+            words = f"{names.event(ledger, sequence)} was acknowledged there; retention took it, and nothing kept it"
+            found.add(Anomaly("lost-write", names.place(partition, offset), words))
 
 
 def _by_digest(connection: duckdb.DuckDBPyConnection, names: _Names, found: Findings) -> None:

@@ -55,13 +55,15 @@ def verify(
     connection = connect(tables)
     connection.execute(f"CREATE VIEW k AS SELECT * FROM read_parquet({quoted(evidence.topic_files)})")
     connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({quoted(evidence.dead_letter_files)})")
+    archive = next(table for table in tables if table.name == topic.lake_table)
+    connection.execute(f"CREATE VIEW kept AS {_rows(archive, topic)}")
     if runs:
         with _timed(seconds, "ledger"):
             starts = [Run.read(run).starts for run in runs]
             begins = {partition: min(one.get(partition, 0) for one in starts) for partition in evidence.first}
             findings.append(check_sent(connection, of_run(*runs), topic.name, begins, evidence.first))
     with _timed(seconds, "lake"):
-        kept = _kept(connection, pipeline, topic, tables, evidence)
+        kept = _kept(connection, pipeline, topic, evidence)
         findings.append(kept)
     with _timed(seconds, "windows"):
         counted = recounts(tables, _instead_of_archive(evidence, topic, kept))
@@ -78,21 +80,22 @@ def verify(
     return Verdict(tuple(findings), seconds)
 
 
+def _rows(archive: LakeTable, topic: Topic) -> str:
+    """The topic's rows in the lake, with "filename" below the lake's folder."""
+    files = archive.files()
+    rows = selection(archive, files, "filename") if files else f"SELECT *, NULL AS filename FROM {archive.name}"
+    lake = quoted(f"{archive.folder.parent}/")
+    return (
+        f"SELECT * REPLACE (replace(filename, {lake}, '') AS filename) FROM ({rows}) WHERE topic = {quoted(topic.name)}"
+    )
+
+
 def _kept(
     connection: duckdb.DuckDBPyConnection,
     pipeline: Pipeline,
     topic: Topic,
-    tables: list[LakeTable],
     evidence: Evidence,
 ) -> Findings:
-    archive = next(table for table in tables if table.name == topic.lake_table)
-    files = archive.files()
-    rows = selection(archive, files, "filename") if files else f"SELECT *, NULL AS filename FROM {archive.name}"
-    lake = quoted(f"{archive.folder.parent}/")
-    connection.execute(
-        f"CREATE VIEW kept AS SELECT * REPLACE (replace(filename, {lake}, '') AS filename) "
-        f"FROM ({rows}) WHERE topic = {quoted(topic.name)}"
-    )
     there = [row[0] for row in connection.execute("DESCRIBE k").fetchall()]
     names = [field["name"] for field in pipeline.schema_of(topic)["fields"]]
     fields = {

@@ -73,6 +73,8 @@ def topic(rows: Sequence[tuple[int, int, int]]) -> duckdb.DuckDBPyConnection:
     )
     connection.register("given", table)
     connection.execute("CREATE TABLE k AS SELECT * FROM given")
+    connection.execute('CREATE TABLE kept ("partition" INT, "offset" BIGINT)')
+    connection.execute('CREATE TABLE dead ("partition" INT, "offset" BIGINT, dlq_partition INT, dlq_offset BIGINT)')
     return connection
 
 
@@ -145,12 +147,26 @@ def test_what_came_twice_what_failed_and_what_nobody_sent(ledger: LedgerFile) ->
     assert "t/0/102" in found.anomalies[0].what
 
 
-def test_what_retention_took_is_not_lost(ledger: LedgerFile) -> None:
-    kept = [row for row in WHOLE if row[1] >= 5_000]
-    found = found_in(ledger, kept, {0: 5_000, 1: 5_000})
+def test_what_retention_took_is_not_lost_where_the_lake_has_it(ledger: LedgerFile) -> None:
+    left, firsts = [row for row in WHOLE if row[1] >= 5_000], {0: 5_000, 1: 5_000}
+    taken = [row[:2] for row in WHOLE if row[1] < 5_000]
+
+    def found_with(rows: Any, kept: Any, dead: Any = (-1, -1), first_letter: int = 0) -> Findings:
+        connection = topic(rows)
+        partitions, offsets = zip(*kept, strict=True)
+        connection.register("places", pa.table({"partition": partitions, "offset": offsets}))
+        connection.execute("INSERT INTO kept BY NAME SELECT * FROM places")
+        connection.execute("INSERT INTO dead VALUES (?, ?, 0, ?)", [*dead, first_letter])
+        return check_sent(connection, [ledger], "t", {0: 100, 1: 100}, firsts)
+
+    found = found_with(left, taken)
     assert named(found) == []
     assert found.notes[0].startswith("9,797 acknowledged events are before the topic's first offset")
-    assert named(found_in(ledger, kept[1:], {0: 5_000, 1: 5_000})) == [("lost-write", "t/0/5000")]
+    assert named(found_with(left[1:], taken)) == [("lost-write", "t/0/5000")]
+    assert named(found_with(left, taken[2:], taken[0])) == [("lost-write", "t/1/100")]
+    found = found_with(left, taken[2:], taken[0], first_letter=3)
+    assert named(found) == []
+    assert found.unchecked[0].startswith("1 acknowledged events that retention took")
 
 
 def test_an_order_that_was_turned_round(tmp_path: Path) -> None:
