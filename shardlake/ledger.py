@@ -265,8 +265,11 @@ def read(path: Path) -> LedgerFile:
 
 
 def of_run(*runs: Path) -> list[LedgerFile]:
-    """All ledgers of runs' folders, in order. Raises BadInput where these hold none, or one that is none."""
-    found = [read(path) for run in runs for path in paths(run)]
+    """All ledgers of runs' folders, in order. Raises BadInput where these hold none, or one that is none.
+
+    An empty file is of a producer that was killed before it had begun: it sent nothing.
+    """
+    found = [read(path) for run in runs for path in paths(run) if path.stat().st_size]
     if not found:
         msg = f"There is no ledger in {', '.join(map(str, runs))}."
         raise BadInput(msg, "A folder that holds no ledger is no run's: `shardlake produce --ledger DIR` writes one.")

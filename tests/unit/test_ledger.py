@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shardlake.errors import BadInput
-from shardlake.ledger import Ledger, LedgerFile, Run, digest, read
+from shardlake.ledger import Ledger, LedgerFile, Run, digest, of_run, read
 from tests.unit.test_delivery import Deliver, deliver
 
 __all__ = ["deliver"]  # the fixture
@@ -89,6 +89,20 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"SLk1 but not more")
     with pytest.raises(BadInput, match="is no ledger"):
         read(path)
+
+
+def test_the_ledgers_of_runs_but_for_producers_killed_before_they_began(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    written(one)
+    written(other)
+    (one / "a.ledger").touch()
+    assert [found.path for found in of_run(other, one)] == [other / "p.ledger", one / "p.ledger"]
+    (one / "p.ledger").unlink()
+    with pytest.raises(BadInput, match="no ledger in"):
+        of_run(one)
+    (one / "a.ledger").write_bytes(b"x")
+    with pytest.raises(BadInput, match="is no ledger"):
+        of_run(one)
 
 
 def test_two_producers_never_share_a_ledger(tmp_path: Path) -> None:
