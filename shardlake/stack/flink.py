@@ -6,6 +6,7 @@ The scripts start a JVM each only to compute memory; what they would compute is 
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -22,16 +23,44 @@ TASK_HEAP_MB = 1024
 FRAMEWORK_HEAP_MB = 128
 AVRO = "org.apache.flink.avro.shaded.org.apache.avro.limits"
 MAX_VALUE_BYTES = 1_048_576
+JOBMANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASKMANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+SETTINGS = {
+    # Its REST API has no password: it runs no jar of whoever reaches it, and cancels nothing.
+    "web.submit.enable": "false",
+    "web.cancel.enable": "false",
+    "taskmanager.numberOfTaskSlots": SLOTS,
+    "heartbeat.interval": "2s",
+    "heartbeat.timeout": "10s",
+    "slot.request.timeout": "60s",
+    "classloader.check-leaked-classloader": "false",
+    # `jobs finish` asks them how far the sources have read.
+    "metrics.fetcher.update-interval": 500,
+}
+"""Of every Flink of ours, here or in containers."""
+
+
+def jobmanager_options() -> list[str]:
+    """Options of the job manager's JVM."""
+    return [*SHORT_LIVED, *_wheel_opens().split()]
+
+
+def taskmanager_options() -> list[str]:
+    """Options of the task manager's JVM: hostile lengths in Avro are refused before memory is taken for them."""
+    limits = ("string.maxLength", "bytes.maxLength", "collectionItems.maxLength")
+    return ["-XX:+UseParallelGC", *(f"-D{AVRO}.{what}={MAX_VALUE_BYTES}" for what in limits), *_wheel_opens().split()]
 
 
 def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
     """The job manager; its REST API takes jobs from anybody who reaches it, so it is on loopback."""
     configuration = _configuration(folder, ports)
-    options = [*SHORT_LIVED, *_open_modules(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
-    main = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    options = [*jobmanager_options(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
     return ServerPlan(
         name="jobmanager",
-        command=[*java("jobmanager", folder, heap_mb=512, options=options, train=train), *_main(main, configuration)],
+        command=[
+            *java("jobmanager", folder, heap_mb=512, options=options, train=train),
+            *_main(JOBMANAGER_MAIN, configuration),
+        ],
         address=rest_url(ports),
         ready=lambda: _slots(ports) is not None,
         environment=_environment(configuration),
@@ -41,23 +70,21 @@ def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan
 def taskmanager(folder: Path, ports: Ports, *, pii: Mapping[str, str], train: bool = False) -> ServerPlan:
     """The task manager. It alone is told the key that masks PII, by the variables `pii`."""
     configuration = _configuration(folder, ports)
-    limits = [
-        f"-D{AVRO}.{what}={MAX_VALUE_BYTES}"
-        for what in ("string.maxLength", "bytes.maxLength", "collectionItems.maxLength")
-    ]
-    logging = f"-Dlog4j2.configurationFile={log4j(configuration)}"
-    options = ["-XX:+UseParallelGC", *limits, *_open_modules(), logging]
+    options = [*taskmanager_options(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
     heap_mb = TASK_HEAP_MB + FRAMEWORK_HEAP_MB
-    main = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
     return ServerPlan(
         name="taskmanager",
         command=[
             *java("taskmanager", folder, heap_mb=heap_mb, options=options, train=train),
-            *_main(main, configuration),
+            *_main(TASKMANAGER_MAIN, configuration),
         ],
         address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
-        environment={**_environment(configuration), **pii},
+        environment={
+            **_environment(configuration),
+            **pii,
+            "PATH": f"{layout.WORKERS_PYTHON.parent}:{os.environ['PATH']}",
+        },
     )
 
 
@@ -90,17 +117,13 @@ def _wheel_opens() -> str:
     return next(line.split("all:", 1)[1].strip() for line in lines if line.strip().startswith("all: --add-exports"))
 
 
-def _open_modules() -> list[str]:
-    return _wheel_opens().split()
-
-
 def _configuration(folder: Path, ports: Ports) -> Path:
     conf = folder / "conf"
     temporary = folder / TEMPORARY
     for path in (conf, temporary):
         path.mkdir(parents=True, exist_ok=True)
     settings = {
-        "env.java.opts.all": _wheel_opens(),
+        **SETTINGS,
         "jobmanager.rpc.address": HOST,
         "jobmanager.rpc.port": ports.flink_jobmanager,
         "jobmanager.bind-host": HOST,
@@ -109,8 +132,6 @@ def _configuration(folder: Path, ports: Ports) -> Path:
         "rest.bind-address": HOST,
         "rest.port": ports.flink_rest,
         "rest.bind-port": ports.flink_rest,
-        "web.submit.enable": "false",
-        "web.cancel.enable": "false",
         "taskmanager.host": HOST,
         "taskmanager.bind-host": HOST,
         # Any free one: where a killed task manager comes back at its old address, the job manager may not talk to it
@@ -118,7 +139,6 @@ def _configuration(folder: Path, ports: Ports) -> Path:
         "taskmanager.rpc.port": 0,
         "taskmanager.data.port": ports.flink_taskmanager_data,
         "taskmanager.data.bind-port": ports.flink_taskmanager_data,
-        "taskmanager.numberOfTaskSlots": SLOTS,
         # Started without the scripts, the task manager wants each of these.
         "taskmanager.cpu.cores": 2.0,
         "taskmanager.memory.framework.heap.size": f"{FRAMEWORK_HEAP_MB}m",
@@ -134,15 +154,15 @@ def _configuration(folder: Path, ports: Ports) -> Path:
         "io.tmp.dirs": temporary,
         # Metrics between the two would open one more port each, at random.
         "metrics.internal.query-service.port": 0,
-        # `jobs finish` asks them how far the sources have read.
-        "metrics.fetcher.update-interval": 500,
-        "heartbeat.interval": "2s",
-        "heartbeat.timeout": "10s",
-        "slot.request.timeout": "60s",
-        "classloader.check-leaked-classloader": "false",
     }
-    # The YAML of Flink 2 wants strings quoted where they hold a colon.
-    (conf / "config.yaml").write_text(
-        "".join(f"{name}: {json.dumps(str(value))}\n" for name, value in settings.items())
-    )
+    (conf / "config.yaml").write_text(as_yaml(settings))
     return conf
+
+
+def as_yaml(settings: Mapping[str, object]) -> str:
+    """The text of Flink's config.yaml, with what the wheel's own opens of Java's modules.
+
+    The YAML of Flink 2 wants strings quoted where they hold a colon.
+    """
+    everything = {"env.java.opts.all": _wheel_opens(), **settings}
+    return "".join(f"{name}: {json.dumps(str(value))}\n" for name, value in everything.items())

@@ -10,6 +10,9 @@ SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 """For programs that start, do little and end: never for the broker or the task manager under load."""
 
 
+LOGGING = ["-Xlog:disable", "-Xlog:all=error:stderr"]
+"""An archive that no longer fits is worth no warning, it only costs time."""
+
 TEMPORARY = "tmp"
 """In the folder of each server: what one leaves there that is killed goes with the stack's data."""
 
@@ -26,10 +29,8 @@ def java(name: str, folder: Path, *, heap_mb: int, options: list[str], train: bo
         sharing = [f"-XX:SharedArchiveFile={archive}"]
     else:
         sharing = []
-    # -Xlog:disable -Xlog:all=error: an archive that no longer fits is worth no warning, it only costs time.
-    logging = ["-Xlog:disable", "-Xlog:all=error:stderr"]
     memory = [f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m"]
-    return [str(layout.JAVA), *sharing, *logging, *memory, f"-Djava.io.tmpdir={temporary}", *options]
+    return [str(layout.JAVA), *sharing, *LOGGING, *memory, f"-Djava.io.tmpdir={temporary}", *options]
 
 
 def log4j(folder: Path, level: str = "info") -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from shardlake.errors import ShardlakeError
@@ -13,6 +14,25 @@ from shardlake.stack.ports import HOST, Ports
 from shardlake.stack.server import ServerPlan
 
 CLUSTER_ID = "c2hhcmRsYWtlLWxvY2FsMQ"
+SETTINGS = {
+    # A producer with a typo must not make a topic.
+    "auto.create.topics.enable": "false",
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.num.partitions": 4,
+    "group.initial.rebalance.delay.ms": 0,
+    "message.max.bytes": 8_388_608,
+    # A broker that was killed may come back only when its old session has ended: 3 s instead of 9 s.
+    "broker.session.timeout.ms": 3000,
+    "broker.heartbeat.interval.ms": 500,
+    # Members that are killed are noticed in 6 s instead of 45 s.
+    "group.consumer.session.timeout.ms": 6000,
+    "group.consumer.min.session.timeout.ms": 6000,
+    "group.consumer.heartbeat.interval.ms": 1000,
+    "group.consumer.min.heartbeat.interval.ms": 1000,
+}
+"""Of every broker of ours, alone or one of three."""
+JVM_OPTIONS = ["-XX:+UseSerialGC"]
 
 
 def kafka(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
@@ -22,7 +42,7 @@ def kafka(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
     properties.write_text(_properties(folder, ports))
     if not (folder / "logs" / "meta.properties").exists():
         _format(properties)
-    options = ["-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={log4j(folder)}"]
+    options = [*JVM_OPTIONS, f"-Dlog4j2.configurationFile={log4j(folder)}"]
     command = java("kafka", folder, heap_mb=512, options=options, train=train)
     return ServerPlan(
         name="kafka",
@@ -51,26 +71,17 @@ def _properties(folder: Path, ports: Ports) -> str:
         "log.dirs": folder / "logs",
         # The defaults are for three brokers.
         "offsets.topic.replication.factor": 1,
-        "offsets.topic.num.partitions": 4,
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,
-        "transaction.state.log.num.partitions": 4,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
-        "share.coordinator.state.topic.num.partitions": 4,
-        # A producer with a typo must not make a topic.
-        "auto.create.topics.enable": "false",
-        "group.initial.rebalance.delay.ms": 0,
-        "message.max.bytes": 8_388_608,
-        # A broker that was killed may come back only when its old session has ended: 3 s instead of 9 s.
-        "broker.session.timeout.ms": 3000,
-        "broker.heartbeat.interval.ms": 500,
-        # Members that are killed are noticed in 6 s instead of 45 s.
-        "group.consumer.session.timeout.ms": 6000,
-        "group.consumer.min.session.timeout.ms": 6000,
-        "group.consumer.heartbeat.interval.ms": 1000,
-        "group.consumer.min.heartbeat.interval.ms": 1000,
+        **SETTINGS,
     }
+    return as_properties(settings)
+
+
+def as_properties(settings: Mapping[str, object]) -> str:
+    """The text of a properties file."""
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 

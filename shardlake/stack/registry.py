@@ -11,30 +11,35 @@ from shardlake.stack.java import SHORT_LIVED, java
 from shardlake.stack.ports import HOST, Ports
 from shardlake.stack.server import ServerPlan
 
+ENVIRONMENT = {
+    "APICURIO_STORAGE_KIND": "sql",
+    "APICURIO_STORAGE_SQL_KIND": "h2",
+    # It checks nothing by default.
+    "APICURIO_RULES_GLOBAL_COMPATIBILITY": "BACKWARD",
+    "APICURIO_RULES_GLOBAL_VALIDITY": "FULL",
+    "QUARKUS_LOG_CONSOLE_COLOR": "false",
+}
+"""Of the registry, wherever it runs."""
+JVM_OPTIONS = [*SHORT_LIVED, "-Djava.util.logging.manager=org.jboss.logmanager.LogManager"]
+
 
 def registry(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
     """A registry that keeps its schemas in an H2 database in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     url = registry_url(ports)
     environment = {
+        **ENVIRONMENT,
         "QUARKUS_HTTP_HOST": HOST,
         "QUARKUS_HTTP_PORT": str(ports.registry),
         # Otherwise it listens on 0.0.0.0:9000.
         "QUARKUS_MANAGEMENT_HOST": HOST,
         "QUARKUS_MANAGEMENT_PORT": str(ports.registry_management),
-        "APICURIO_STORAGE_KIND": "sql",
-        "APICURIO_STORAGE_SQL_KIND": "h2",
         "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{folder / 'registry'}",
-        # It checks nothing by default.
-        "APICURIO_RULES_GLOBAL_COMPATIBILITY": "BACKWARD",
-        "APICURIO_RULES_GLOBAL_VALIDITY": "FULL",
-        "QUARKUS_LOG_CONSOLE_COLOR": "false",
     }
-    options = [*SHORT_LIVED, "-Djava.util.logging.manager=org.jboss.logmanager.LogManager"]
     return ServerPlan(
         name="registry",
         command=[
-            *java("registry", folder, heap_mb=256, options=options, train=train),
+            *java("registry", folder, heap_mb=256, options=JVM_OPTIONS, train=train),
             "-jar",
             str(layout.REGISTRY / "quarkus-run.jar"),
         ],
