@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shardlake import compose
 from shardlake.errors import BadInput
 
 STACK_FILE = "stack.json"
@@ -21,8 +22,12 @@ DEFAULT_PORT_BASE = 9090
 
 
 def state_folder(pipeline: Path | None = None) -> Path:
-    """Where the running stack leaves its addresses: SHARDLAKE_STATE, or `.shardlake` in the pipeline's folder."""
-    return Path(os.environ.get("SHARDLAKE_STATE") or (pipeline or Path.cwd()) / ".shardlake").resolve()
+    """Where the running stack leaves its addresses: SHARDLAKE_STATE, or `.shardlake` in the pipeline's folder.
+
+    What commands for containers leave is in another one, so that none takes the local stack's for theirs.
+    """
+    local = Path(os.environ.get("SHARDLAKE_STATE") or (pipeline or Path.cwd()) / ".shardlake").resolve()
+    return local / "compose" if compose.is_wanted() and local.name != "compose" else local
 
 
 def cache_folder() -> Path:
@@ -45,6 +50,8 @@ class _StackFile(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
+        if compose.is_wanted():
+            return {**compose.settings(Path(os.environ.get("SHARDLAKE_PIPELINE", "")))}
         values: dict[str, Any] = running_stack(state_folder()).get("settings", {})
         return values
 
@@ -62,6 +69,8 @@ class Settings(BaseSettings):
     delivery_seconds: float = Field(
         120, alias="SHARDLAKE_DELIVERY_SECONDS", ge=1, description="How long `produce` tries to send an event."
     )
+    jobs_kafka: str = Field("", alias="SHARDLAKE_JOBS_KAFKA", description="Brokers, as the jobs reach them.")
+    jobs_registry: str = Field("", alias="SHARDLAKE_JOBS_REGISTRY", description="The registry, as the jobs reach it.")
     parallelism: int = Field(2, alias="SHARDLAKE_PARALLELISM", ge=1, description="Of the Flink application.")
     checkpoint_seconds: float = Field(
         5, alias="SHARDLAKE_CHECKPOINT_SECONDS", gt=0, description="How often the lake gets new files."

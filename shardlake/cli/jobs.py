@@ -26,12 +26,24 @@ def run(
         list[str] | None, typer.Option("--set", help="A job's option, as sessions.gap_minutes=10.")
     ] = None,
     savepoint: Annotated[Path | None, typer.Option("--from", help="A savepoint. Default: the newest state.")] = None,
+    unless_running: Annotated[bool, typer.Option("--unless-running", help="Let running jobs be.")] = False,
 ) -> None:
     """Start the jobs: from their savepoint or newest checkpoint where there is one, else from the topic's start."""
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     began = time.monotonic()
+    if unless_running and (already := _running(settings)):
+        err.print(f"the jobs run already: job {already}")
+        return
     job_id, how = start(pipeline, settings, jobs or pipeline.modules("flink_jobs"), options or [], savepoint)
     err.print(f"[bold green]running[/] after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
+
+
+def _running(settings: Settings) -> str | None:
+    from shardlake.flink.application import NAME
+    from shardlake.flink.cluster import Cluster
+
+    job = Cluster(settings.flink_rest_url).running(NAME)
+    return job.job_id if job else None
 
 
 def start(

@@ -26,7 +26,8 @@ def lag(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     watch: Annotated[bool, typer.Option(help="Renew it every second until Ctrl-C.")] = False,
     serve: Annotated[bool, typer.Option(help="Export it for Prometheus until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option(help="The exporter's port, on 127.0.0.1.")] = 9101,
+    port: Annotated[int, typer.Option(help="The exporter's port.")] = 9101,
+    host: Annotated[str, typer.Option(help="The exporter's address; 0.0.0.0 in a container only.")] = HOST,
 ) -> None:
     """Records and seconds behind, for each group and partition."""
     from shardlake.lag.sampling import Sampler
@@ -34,7 +35,7 @@ def lag(
     sampler = Sampler(Settings.read().kafka_bootstrap_servers)
     try:
         if serve:
-            _serve(sampler, port)
+            _serve(sampler, host, port)
         elif watch:
             _watch(sampler, group)
         else:
@@ -47,14 +48,14 @@ def lag(
         sampler.close()
 
 
-def _serve(sampler: Any, port: int) -> None:
+def _serve(sampler: Any, host: str, port: int) -> None:
     from shardlake.lag.exporter import serve
 
     try:
-        server, thread = serve(sampler.sample, HOST, port, err.print)
+        server, thread = serve(sampler.sample, host, port, err.print)
     except OSError as error:
         raise Unavailable(f"Port {port} is taken: {error.strerror}.", "Choose another with --port.") from error
-    err.print(f"lag is exported at http://{HOST}:{port}/metrics; Ctrl-C ends it")
+    err.print(f"lag is exported at http://{host}:{port}/metrics; Ctrl-C ends it")
     try:
         thread.join()
     finally:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ from shardlake.cli import (
     verify,
 )
 from shardlake.cli.output import err
+from shardlake.compose import STACK
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.settings import state_folder
 
@@ -41,6 +43,13 @@ app = typer.Typer(
     epilog="Exit codes: 0 it holds; 1 something was lost, refused or does not add up; "
     "2 wrong input; 3 something needed is down, taken or too small.",
 )
+
+
+class Stacks(StrEnum):
+    """The two ways to run the servers."""
+
+    LOCAL = "local"
+    COMPOSE = "compose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,15 @@ class Shared:
 def shared(
     ctx: typer.Context,
     pipeline: Annotated[Path, typer.Option(help="The pipeline's folder.", envvar="SHARDLAKE_PIPELINE")] = Path(),
+    stack_: Annotated[
+        Stacks, typer.Option("--stack", help="Which servers are meant, where the environment names none.", envvar=STACK)
+    ] = Stacks.LOCAL,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Logs through a real Kafka and a real Flink into a partitioned lake, on one machine."""
     ctx.obj = Shared(pipeline=pipeline, verbose=verbose)
+    os.environ[STACK] = stack_.value
+    os.environ.setdefault("SHARDLAKE_PIPELINE", str(pipeline.resolve()))
     os.environ.setdefault("SHARDLAKE_STATE", str(state_folder(pipeline)))
 
 
@@ -68,6 +82,7 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.command()(stack.logs)
+app.command()(schema.provision)
 app.command()(doctor.doctor)
 app.command()(doctor.version)
 app.command()(setup.setup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import sys
@@ -52,7 +53,7 @@ def produce(
     as_now: Annotated[bool, typer.Option(help="Move all times by one constant so that the last is now.")] = False,
     synthetic: Annotated[bool, typer.Option(help="Generate events instead of reading a file.")] = False,
     rate: Annotated[float, typer.Option(min=0.001, help="Synthetic events a second.")] = 1000,
-    duration: Annotated[float, typer.Option(min=0, help="Seconds of synthetic events.")] = 60,
+    duration: Annotated[float, typer.Option(min=0, help="Seconds of synthetic events; inf: until Ctrl-C.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
     poison: Annotated[int, typer.Option(min=0, help="Poison records spread among the synthetic events.")] = 0,
     with_: Annotated[
@@ -129,6 +130,8 @@ def _synthetic(
     from shardlake.produce.events import on_schedule
 
     load = module.Load.of(options)
+    if poison and duration == math.inf:
+        raise BadInput("Poison is spread over the duration, and inf has no parts.", "Give --duration in seconds.")
     sending = to(say=err.print)
     kinds: list[tuple[str, bytes]] = []
     if poison:

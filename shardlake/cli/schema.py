@@ -139,3 +139,12 @@ def _line(change: Change) -> str:
 
 def _literal(value: Any) -> str:
     return "null" if value is None else str(value)
+
+
+def provision(ctx: typer.Context) -> None:
+    """Make the pipeline's topics and register its schemas, where they are missing; `up` does so by itself."""
+    from shardlake import provision as provisioning
+
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    provisioning.provision(pipeline, settings)
+    err.print(f"there are: {', '.join(topic.name for topic in pipeline.on_broker)}, and their schemas")

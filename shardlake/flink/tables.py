@@ -117,7 +117,7 @@ def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets
         "key.fields": "kafka_key",
         "value.fields-include": "EXCEPT_KEY",
         "value.format": "avro-dead-letter",
-        "value.avro-dead-letter.url": settings.schema_registry_url,
+        "value.avro-dead-letter.url": settings.jobs_registry or settings.schema_registry_url,
         "value.avro-dead-letter.subject": topic.subject,
         "value.avro-dead-letter.schema": json.dumps(schema),
     }
@@ -162,7 +162,7 @@ def _topic_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
         **_connector(topic, settings),
         **_exactly_once(topic),
         "value.format": "avro-confluent",
-        "value.avro-confluent.url": settings.schema_registry_url,
+        "value.avro-confluent.url": settings.jobs_registry or settings.schema_registry_url,
         "value.avro-confluent.subject": topic.subject,
         "value.avro-confluent.schema": json.dumps(schema),
     }
@@ -191,7 +191,7 @@ def _connector(topic: Topic, settings: Settings) -> dict[str, str]:
     return {
         "connector": "kafka",
         "topic": topic.name,
-        "properties.bootstrap.servers": settings.kafka_bootstrap_servers,
+        "properties.bootstrap.servers": settings.jobs_kafka or settings.kafka_bootstrap_servers,
     }
 
 
