@@ -14,6 +14,7 @@ import psutil
 import typer
 from rich.markup import escape
 
+from shardlake import compose
 from shardlake.cli.output import err, out, print_json
 from shardlake.cli.setup import installed
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
@@ -40,6 +41,7 @@ def up(
     """Start Kafka, the schema registry and Flink, and make the pipeline's topics and schemas. Ctrl-C stops them."""
     from shardlake.pipeline import Pipeline
 
+    _not_for_containers("docker compose up --wait")
     Pipeline.load(ctx.obj.pipeline)
     installed()
     if detach:
@@ -71,6 +73,11 @@ def detached_up(pipeline: Path, port_base: int, data: Path | None) -> None:
             msg = f"The stack was not ready after {START_SECONDS} s."
             raise Unavailable(msg, f"Its launcher's log is {log}.")
         time.sleep(0.05)
+
+
+def _not_for_containers(command: str) -> None:
+    if compose.is_wanted():
+        raise BadInput("Docker itself starts and stops the containers, and keeps their logs.", f"Use `{command}`.")
 
 
 def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None) -> None:
@@ -125,6 +132,7 @@ def down() -> None:
     """Stop the stack that was started here, in order."""
     from shardlake.stack.stack import find
 
+    _not_for_containers("docker compose down")
     found = find(state_folder())
     if found is None:
         err.print("no stack is running here")
@@ -139,8 +147,13 @@ def down() -> None:
     err.print(f"stopped; {found['data']} is kept" if found["kept"] else "stopped; its data is gone")
 
 
-def status(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """What runs, where, and how much memory it takes. Exit code 3 where something is down."""
+    if compose.is_wanted():
+        from shardlake.cli.containers import status as of_containers
+
+        of_containers(ctx.obj.pipeline, as_json=json)
+        return
     from rich.table import Table
 
     from shardlake.stack.ended import server_state
@@ -196,6 +209,7 @@ def logs(
     lines: Annotated[int, typer.Option("-n", help="How many of the last lines.")] = 20,
 ) -> None:
     """The servers' logs, also those of a stack that has failed to start."""
+    _not_for_containers(f"docker compose logs {server or ''}".rstrip())
     folder = state_folder() / "logs"
     there = {path.stem: path for path in sorted(folder.glob("*.log"))}
     if server and server not in there:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from shardlake import compose
 from shardlake.cli.follow import tell
 from shardlake.cli.lake import recounts
 from shardlake.cli.output import out, print_json
@@ -77,7 +78,6 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
 
 
 def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path) -> Evidence:
-    from shardlake import pii
     from shardlake.flink.resume import ended_at
     from shardlake.flink.tables import GROUP
     from shardlake.lake.evidence import Evidence, collect
@@ -90,7 +90,7 @@ def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporar
     folder = run / "evidence" if run else temporary
     try:
         if run is None or topic_id(servers, topic.name) == Run.read(run).topic_id:
-            masks = Masks(pipeline.schema_of(topic), pii.known_keys(os.environ, running_stack(state_folder())))
+            masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder))
             # Before the topic and the lake are read: files show up a moment after the offsets are committed.
             covered = ended_at(Path(settings.jobs_folder), topic.name) if settings.jobs_folder else {}
             is_ended = bool(covered)
@@ -113,6 +113,18 @@ def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporar
         raise Unavailable(msg, "No earlier `verify` has kept what it held: only its ledgers are left.") from error
     tell(f"{why} What an earlier verify has read of it is used.")
     return evidence
+
+
+def _keys(folder: Path) -> list[str]:
+    """The keys that the jobs may have hashed PII with. The containers' is asked of them where none is given."""
+    from shardlake import pii
+    from shardlake.stack.containers import copy_pii_key
+
+    if compose.is_wanted() and not (os.environ.get(pii.KEY) or os.environ.get(pii.KEY_FILE)):
+        file = state_folder() / "pii.key"
+        copy_pii_key(folder, file)
+        return pii.known_keys({pii.KEY_FILE: str(file)}, {})
+    return pii.known_keys(os.environ, running_stack(state_folder()))
 
 
 def show(verdict: Verdict) -> None:

@@ -6,7 +6,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from shardlake.doctor import data, jobs, machine, servers
+from shardlake import compose
+from shardlake.doctor import containers, data, jobs, machine, servers
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import BadInput
 from shardlake.pipeline import Pipeline
@@ -23,6 +24,8 @@ PROBES = {
 
 def diagnose(pipeline_folder: Path, port_base: int) -> list[Finding]:
     """All findings, those of the machine first. Takes some seconds at most, whatever hangs."""
+    if compose.is_wanted():
+        return _diagnose_containers(pipeline_folder)
     stack = find(state_folder())
     settings = Settings.read()
     found = examine([Check("machine", partial(machine.machine, stack, port_base))])
@@ -40,6 +43,19 @@ def diagnose(pipeline_folder: Path, port_base: int) -> list[Finding]:
     # A name stands for all of a check's findings: one broker of several that is not reached is enough.
     ready = {probe.name for probe in probes} - {finding.check for finding in answers if not finding.ok}
     return [*found, *down, *answers, *_beyond(pipeline_folder, settings, ready)]
+
+
+def _diagnose_containers(folder: Path) -> list[Finding]:
+    settings = Settings.read()
+    found = examine([Check("engine", partial(containers.engine, folder))])
+    if not any(one.ok for one in found if one.check == "engine"):
+        return found
+    found += examine([Check("containers", partial(containers.services, folder))])
+    if not any(one.ok for one in found if one.check == "containers"):
+        return found
+    answers = examine([Check(name, partial(ask, settings)) for name, (_, ask, _) in PROBES.items()])
+    ready = set(PROBES) - {finding.check for finding in answers if not finding.ok}
+    return [*found, *answers, *_beyond(folder, settings, ready)]
 
 
 def _beyond(pipeline_folder: Path, settings: Settings, ready: set[str]) -> list[Finding]:

@@ -39,7 +39,7 @@ class Ports:
         taken = [
             f"{getattr(self, field.name)} ({field.name}), held by {holder(getattr(self, field.name))}"
             for field in fields(self)
-            if _is_taken(getattr(self, field.name))
+            if is_taken(getattr(self, field.name))
         ]
         if taken:
             msg = f"{'Port' if len(taken) == 1 else 'Ports'} {'; '.join(taken)}."
@@ -62,7 +62,8 @@ def holder(port: int) -> str:
     return "a process that this user may not see"
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port of loopback."""
     with socket.socket() as probe:
         # A port in TIME_WAIT is free for a server that sets this too, as all of ours do.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

