@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from bench.events import fill
 from shardlake.flink.cluster import Cluster
 from shardlake.lake.accounting import rows_by_partition
 from shardlake.pipeline import Pipeline
+from shardlake.storage import remove
 from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
@@ -69,8 +69,8 @@ def run(
     stack: RunningStack, topic: str, count: int, *, ours: bool = True, jobs: Sequence[str] = JOBS
 ) -> dict[str, float]:
     """One run over a topic to its end; CPU-seconds and wall seconds. Exits where rows are missing."""
-    shutil.rmtree(stack.settings.lake_folder, ignore_errors=True)
-    stack.settings.lake_folder.mkdir()
+    remove(stack.settings.lake)
+    stack.settings.lake.mkdir()
     stack.stack.servers["taskmanager"].restart()
     while not stack.stack.servers["taskmanager"].is_ready():
         time.sleep(0.1)
@@ -90,7 +90,7 @@ def run(
     if state != "FINISHED":
         sys.exit(f"the jobs {state}: {cluster.exception(job_id)}")
     cost = {"cpu_seconds": _cpu(stack) - before, "seconds": time.monotonic() - began}
-    rows = sum(rows.distinct for rows in rows_by_partition(stack.settings.lake_folder, "app_logs").values())
+    rows = sum(rows.distinct for rows in rows_by_partition(stack.settings.lake, "app_logs").values())
     if rows != count:
         sys.exit(f"{rows} rows of {count} are in the lake")
     return cost

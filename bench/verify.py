@@ -82,7 +82,7 @@ def scan(evidence: Evidence, tables: list[LakeTable]) -> float:
 def check(stack: RunningStack, evidence: Evidence, run: Path) -> Verdict:
     """The checks of `shardlake verify` without its reading of the topic."""
     pipeline, topic = stack.pipeline, stack.pipeline.events_topic
-    tables = lake_tables(stack.settings.lake_folder, pipeline)
+    tables = lake_tables(stack.settings.lake, pipeline)
     return verify(pipeline, topic, tables, evidence, [run], lambda some, archive: recounts(pipeline, some, [], archive))
 
 
@@ -106,7 +106,7 @@ def main() -> None:
         evidence = collect(stack.settings, stack.pipeline, topic, run / "evidence", masks, covered=covered, say=say)
         records = sum(evidence.end.values())
         say(f"read again: {records:,} records in {evidence.seconds:.1f} s, {records / evidence.seconds:,.0f}/s")
-        tables = lake_tables(stack.settings.lake_folder, stack.pipeline)
+        tables = lake_tables(stack.settings.lake, stack.pipeline)
         for pair in range(chosen.pairs + 1):
             scanned = scan(evidence, tables)
             verdict = check(stack, evidence, run)

@@ -11,14 +11,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shardlake import compose
 from shardlake.errors import BadInput
+from shardlake.storage import S3, Folder, open_folder
 
 STACK_FILE = "stack.json"
 DEFAULT_PORT_BASE = 9090
+SECRET = {"s3_secret_key", "s3_session_token"}
+"""What of the settings is told to nobody: each process reads these for itself."""
 
 
 def state_folder(pipeline: Path | None = None) -> Path:
@@ -56,6 +59,17 @@ class _StackFile(PydanticBaseSettingsSource):
         return values
 
 
+class _StackS3(_StackFile):
+    """The running stack's own S3 and its keys: with others, which the environment may hold for another one, nobody
+    would be let in. Not where the environment names another lake."""
+
+    def __call__(self) -> dict[str, Any]:
+        if os.environ.get("LAKE_URL"):
+            return {}
+        own = super().__call__()
+        return {str(Settings.model_fields[name].alias): value for name, value in own.items() if name.startswith("s3_")}
+
+
 class Settings(BaseSettings):
     """Where everything is. Each field's environment variable is its alias."""
 
@@ -64,8 +78,13 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
     schema_registry_url: str = Field("http://127.0.0.1:9094/apis/ccompat/v7", alias="SCHEMA_REGISTRY_URL")
     flink_rest_url: str = Field("http://127.0.0.1:9096", alias="FLINK_REST_URL")
-    lake_url: str = Field("", alias="LAKE_URL", description="A folder or file:// URL.")
-    jobs_folder: str = Field("", alias="SHARDLAKE_JOBS", description="Checkpoints and savepoints.")
+    lake_url: str = Field("", alias="LAKE_URL", description="A folder, file:// or s3:// URL.")
+    jobs_folder: str = Field("", alias="SHARDLAKE_JOBS", description="Checkpoints and savepoints: as LAKE_URL.")
+    s3_endpoint: str = Field("", alias="AWS_ENDPOINT_URL", description="Of an S3 that is not Amazon's.")
+    s3_region: str = Field("", alias="AWS_REGION")
+    s3_access_key: str = Field("", alias="AWS_ACCESS_KEY_ID")
+    s3_secret_key: SecretStr = Field(SecretStr(""), alias="AWS_SECRET_ACCESS_KEY")
+    s3_session_token: SecretStr = Field(SecretStr(""), alias="AWS_SESSION_TOKEN")
     delivery_seconds: float = Field(
         120, alias="SHARDLAKE_DELIVERY_SECONDS", ge=1, description="How long `produce` tries to send an event."
     )
@@ -89,8 +108,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the running stack."""
-        return init_settings, env_settings, _StackFile(settings_cls)
+        """Arguments, then environment, then the running stack, whose own S3 comes before the environment's."""
+        return init_settings, _StackS3(settings_cls), env_settings, _StackFile(settings_cls)
 
     @classmethod
     def read(cls, **values: Any) -> Settings:
@@ -103,9 +122,24 @@ class Settings(BaseSettings):
             raise BadInput(msg, "See `docs/settings.md`.") from error
 
     @property
-    def lake_folder(self) -> Path:
-        """The lake's folder on this machine. Raises BadInput where there is none."""
+    def s3(self) -> S3:
+        """How S3 is reached, where the lake or the jobs' state is there."""
+        secret, token = self.s3_secret_key.get_secret_value(), self.s3_session_token.get_secret_value()
+        return S3(self.s3_endpoint, self.s3_region, self.s3_access_key, secret, token)
+
+    @property
+    def lake(self) -> Folder:
+        """The lake's folder. Raises BadInput where none is named."""
         if not self.lake_url:
             msg = "No lake is known: no stack is running here and LAKE_URL is not set."
             raise BadInput(msg, "Run `shardlake up`, or set LAKE_URL to the lake's folder.")
-        return Path(self.lake_url.removeprefix("file://"))
+        return open_folder(self.lake_url, self.s3)
+
+    @property
+    def jobs(self) -> Folder:
+        """The folder of checkpoints, savepoints, plans, and of how the jobs ended last. Raises BadInput where none is
+        named."""
+        if not self.jobs_folder:
+            msg = "No folder for the jobs' state is known: no stack is running here and SHARDLAKE_JOBS is not set."
+            raise BadInput(msg, "Run `shardlake up`, or set SHARDLAKE_JOBS to a folder.")
+        return open_folder(self.jobs_folder, self.s3)

@@ -22,7 +22,7 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
     from shardlake.lake.query import query
     from shardlake.lake.tables import lake_tables
 
-    tables = lake_tables(settings.lake_folder, pipeline)
+    tables = lake_tables(settings.lake, pipeline)
     windows = query(
         "SELECT service, count(*) AS windows, sum(events)::BIGINT AS events, sum(errors)::BIGINT AS errors, "
         "max(error_ratio) AS worst_minute, max(latency_p95_ms) AS worst_p95_ms FROM service_health "
@@ -42,7 +42,7 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
     nowhere = f" + [red]{rest:,} in neither[/]" if rest else ""
     found = f"{counted:,} in windows + {timeless:,} without a time + {late:,} after their window"
     out.print(f"{events:,} events = {found}{nowhere}")
-    accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake_folder)
+    accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake)
     out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
     out.print(_account_table(accounts))
     holds = all(one.holds for one in accounts)
@@ -92,7 +92,7 @@ def _lines_found(pipeline: Pipeline, log: Path, settings: Settings) -> bool:
     wanted: set[str] = {
         module.event(line, line.text, service)["event_id"] for line in read(str(log)) if line.text is not None
     }
-    tables = lake_tables(settings.lake_folder, pipeline)
+    tables = lake_tables(settings.lake, pipeline)
     found = dict(query("SELECT event_id, count(*) FROM app_logs GROUP BY 1", tables).rows)
     once = sum(found.get(event_id) == 1 for event_id in wanted)
     out.print(f"\n{log.name}: {once:,} of {len(wanted):,} lines are in the lake exactly once, by their event ids")

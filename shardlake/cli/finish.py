@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
+from shardlake.storage import as_url, beside
 
 if TYPE_CHECKING:
     from shardlake.flink.cluster import Job
@@ -50,7 +50,7 @@ def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_s
             time.sleep(0.2)
         before = {name: cluster.read_offsets(job_id, name) for name in wanted}
         savepoint = end(settings, drain=False)
-        job_id = planned.submit(f"file://{savepoint}").job_id
+        job_id = planned.submit(as_url(beside(settings.jobs, savepoint))).job_id
     finally:
         planned.abandon()
     cluster.await_running(job_id)
@@ -95,7 +95,7 @@ def end(settings: Settings, *, drain: bool) -> str:
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
 
-    folder = f"file://{settings.jobs_folder}/savepoints"
+    folder = as_url(settings.jobs / "savepoints")
     path = Cluster(settings.flink_rest_url).stop(running(settings).job_id, folder, drain=drain)
-    LastEnd(FINISHED if drain else STOPPED, path).write(Path(settings.jobs_folder))
+    LastEnd(FINISHED if drain else STOPPED, path).write(settings.jobs)
     return path

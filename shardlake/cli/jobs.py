@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,7 +24,7 @@ def run(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="A job's option, as sessions.gap_minutes=10.")
     ] = None,
-    savepoint: Annotated[Path | None, typer.Option("--from", help="A savepoint. Default: the newest state.")] = None,
+    savepoint: Annotated[str | None, typer.Option("--from", help="A savepoint. Default: the newest state.")] = None,
     unless_running: Annotated[bool, typer.Option("--unless-running", help="Let running jobs be.")] = False,
 ) -> None:
     """Start the jobs: from their savepoint or newest checkpoint where there is one, else from the topic's start."""
@@ -47,7 +46,7 @@ def _running(settings: Settings) -> str | None:
 
 
 def start(
-    pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: Path | None = None
+    pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: str | None = None
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
     from shardlake.flink.application import NAME
@@ -73,7 +72,7 @@ def start(
         topic.name: {partition: first for partition, (first, _) in offsets(servers, topic.name).items()}
         for topic in pipeline.sources
     }
-    begin = next_start(settings, firsts, accounted_for(pipeline, settings), savepoint and savepoint.resolve())
+    begin = next_start(settings, firsts, accounted_for(pipeline, settings), savepoint)
     log = state_folder() / "logs" / "submit.log"
     submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets)
     submitted = submission.submit(begin.resume_from)
@@ -95,7 +94,7 @@ def accounted_for(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int,
     found: dict[str, dict[int, int]] = {}
     for topic in pipeline.sources:
         next_offset: dict[int, int] = {}
-        for (name, partition), count in rows_by_partition(settings.lake_folder, str(topic.lake_table)).items():
+        for (name, partition), count in rows_by_partition(settings.lake, str(topic.lake_table)).items():
             if name == topic.name:
                 next_offset[partition] = count.max_offset + 1
         for partition, offset in dead_letter_places(settings.kafka_bootstrap_servers, topic):
@@ -154,5 +153,5 @@ def rewind(
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     if not yes:
-        typer.confirm(f"Put all tables of {settings.lake_folder} aside and write them again?", abort=True)
+        typer.confirm(f"Put all tables of {settings.lake} aside and write them again?", abort=True)
     err.print(f"the lake's tables are in {begin_anew(pipeline, settings)}; `shardlake jobs run` writes them again")

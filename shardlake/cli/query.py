@@ -28,7 +28,8 @@ def query(
     from shardlake.lake.query import query as run
     from shardlake.lake.tables import lake_tables
 
-    answer = run(sql, lake_tables(Settings.read().lake_folder, Pipeline.load(ctx.obj.pipeline)))
+    tables = lake_tables(Settings.read().lake, Pipeline.load(ctx.obj.pipeline))
+    answer = run(sql, tables, count_reads=explain)
     if json:
         rows: Any = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
         print_json({"rows": rows, "reads": [asdict(read) for read in answer.reads]} if explain else rows)

@@ -3,18 +3,17 @@ again."""
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
-from pathlib import Path
 
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+from shardlake.storage import Folder, is_remote, move, remove
 
 STATE = ("checkpoints", "savepoints", "plans")
 
 
-def rewind(pipeline: Pipeline, settings: Settings) -> Path:
+def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     """Put the lake's tables aside, empty the topics that the jobs write, forget their state; the folder put aside.
 
     Raises ShardlakeError while the jobs run, BadInput where a topic no longer holds what the lake does: then writing it
@@ -23,27 +22,30 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Path:
     from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
     from shardlake.lake.accounting import rows_by_partition
+    from shardlake.lake.uploads import abort, leftovers
     from shardlake.provision import provision
     from shardlake.topics import delete, offsets
 
     if Cluster(settings.flink_rest_url).running(NAME):
         raise ShardlakeError("The jobs are running.", "Stop them first: `shardlake jobs stop`.")
     for topic in pipeline.sources:
-        rows = rows_by_partition(settings.lake_folder, str(topic.lake_table))
+        rows = rows_by_partition(settings.lake, str(topic.lake_table))
         for partition, (first, _) in offsets(settings.kafka_bootstrap_servers, topic.name).items():
             held = rows.get((topic.name, partition))
             if held and held.min_offset < first:
                 msg = f"{topic.name}-{partition} begins at offset {first}, the lake's rows at {held.min_offset}."
                 raise BadInput(msg, "Retention has taken what came before: the lake is all that is left of it.")
-    aside = settings.lake_folder / f".rewound-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    aside.mkdir(parents=True)
+    aside = settings.lake / f".rewound-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     for topic in pipeline.topics.values():
-        if topic.lake_table and (settings.lake_folder / topic.lake_table).exists():
-            (settings.lake_folder / topic.lake_table).rename(aside / topic.lake_table)
-    jobs = Path(settings.jobs_folder)
+        if topic.lake_table and (settings.lake / topic.lake_table).exists():
+            move(settings.lake / topic.lake_table, aside / topic.lake_table)
+    if is_remote(settings.lake):
+        # Nobody can complete these any more.
+        for one in leftovers(settings.lake):
+            abort(settings.lake, one)
     for name in STATE:
-        shutil.rmtree(jobs / name, ignore_errors=True)
-    (jobs / "last.json").unlink(missing_ok=True)
+        remove(settings.jobs / name)
+    (settings.jobs / "last.json").unlink(missing_ok=True)
     written = [topic.name for topic in pipeline.on_broker if topic not in pipeline.sources]
     delete(settings.kafka_bootstrap_servers, written)
     provision(pipeline, settings)

@@ -47,7 +47,7 @@ def trace(
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     wanted = place_of(record, pipeline) or record
-    tables = lake_tables(settings.lake_folder, pipeline)
+    tables = lake_tables(settings.lake, pipeline)
     tracer = Tracer(pipeline, settings, tables, recount_queries(pipeline, options or []), GROUP, ledger)
     found, unasked = Found(), None
     tracer.in_lake(wanted, found)

@@ -65,7 +65,7 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
     for one in runs:
         Run.read(one)
     run = runs[0] if runs else None
-    tables = lake_tables(settings.lake_folder, pipeline)
+    tables = lake_tables(settings.lake, pipeline)
     topic = pipeline.events_topic
     with TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
         evidence = _evidence(pipeline, settings, run, Path(temporary))
@@ -92,7 +92,7 @@ def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporar
         if run is None or topic_id(servers, topic.name) == Run.read(run).topic_id:
             masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder))
             # Before the topic and the lake are read: files show up a moment after the offsets are committed.
-            covered = ended_at(Path(settings.jobs_folder), topic.name) if settings.jobs_folder else {}
+            covered = ended_at(settings.jobs, topic.name) if settings.jobs_folder else {}
             is_ended = bool(covered)
             rmtree(folder / PUBLISHED, ignore_errors=True)
             for partition, offset in committed(servers, GROUP, topic.name).items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -32,7 +31,7 @@ def jobs(settings: Settings) -> Iterator[Finding]:
         yield _restarting(settings, newest)
         yield _checkpoints(settings, newest)
         return
-    folder = Path(settings.jobs_folder)
+    folder = settings.jobs
     last, newest_kept = LastEnd.read(folder), newest_state(folder)
     if last and (lost := lost_savepoint(folder)):
         words = f"the savepoint with which the jobs were {last.how} is gone: {lost}"
@@ -40,7 +39,7 @@ def jobs(settings: Settings) -> Iterator[Finding]:
         yield Finding("savepoint", False, words, fix)
     if newest_kept is None and not known:
         yield Finding("jobs", True, "none has been started; `shardlake jobs run` does")
-    elif last and newest_kept and Path(last.savepoint).name == newest_kept.name:
+    elif last and newest_kept and last.savepoint.endswith(f"/{newest_kept.name}"):
         yield Finding("jobs", True, f"{last.how} on purpose; `shardlake jobs run` goes on")
     else:
         cause = _innermost(settings, known[0]["jid"]) if known else "Flink, or the whole stack, was started anew"

@@ -18,6 +18,7 @@ from shardlake.install import layout, setup
 from shardlake.settings import Settings, cache_folder
 from shardlake.stack.ports import Ports
 from shardlake.stack.stack import NEEDED_DISK_GB, NEEDED_MEMORY_GB
+from shardlake.storage import Folder, is_remote
 
 FULL_BYTES = 1 << 20
 """With less than this nothing that is written here fits."""
@@ -52,13 +53,14 @@ def machine(stack: dict[str, Any] | None, port_base: int) -> Iterator[Finding]:
 
 def space(stack: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     """What is left for the lake, the checkpoints and the broker."""
-    folders = {
-        "lake": settings.lake_folder,
-        "checkpoints": Path(settings.jobs_folder),
+    folders: dict[str, Folder] = {
+        "lake": settings.lake,
+        "checkpoints": settings.jobs,
         "broker's logs": Path(stack["data"]) / "kafka",
     }
     for name, folder in folders.items():
-        yield space_of(f"disk of the {name}", _existing(folder))
+        if not is_remote(folder):
+            yield space_of(f"disk of the {name}", _existing(folder))
 
 
 def space_of(check: str, folder: Path) -> Finding:

@@ -7,13 +7,13 @@ the folder where it is aborted. Its REST API tells the same, but from a cache th
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from threading import Event, Thread
 
 from shardlake.errors import ShardlakeError
 from shardlake.flink.application import NAME
 from shardlake.flink.cluster import Cluster
 from shardlake.settings import Settings
+from shardlake.storage import Folder
 
 BEGIN_SECONDS = 5
 POLL_SECONDS = 0.001
@@ -28,7 +28,7 @@ COMPLETED, ABORTED = "completed", "aborted"
 class Checkpoint:
     """One checkpoint, watched by a thread of its own: what ends is soon removed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._completed = False
         self._closing = Event()
@@ -65,7 +65,7 @@ def begin(settings: Settings) -> Checkpoint | None:
         job = Cluster(settings.flink_rest_url).running(NAME)
         if job is None:
             return None
-        folder = Path(settings.jobs_folder) / "checkpoints" / job.job_id
+        folder = settings.jobs / "checkpoints" / job.job_id
         before = max((_number(path) for path in folder.glob("chk-*")), default=0)
         Cluster(settings.flink_rest_url).checkpoint(job.job_id)
     except ShardlakeError:
@@ -79,5 +79,5 @@ def begin(settings: Settings) -> Checkpoint | None:
     return None
 
 
-def _number(folder: Path) -> int:
+def _number(folder: Folder) -> int:
     return int(folder.name.removeprefix("chk-"))

@@ -101,7 +101,7 @@ class Sitting:
             cleanup.callback(load.end_consumers)
             cleanup.callback(load.end_producers)
             scene = Scene(stack, commands, load, disks)
-            visible = Visible(settings.lake_folder, self._run)
+            visible = Visible(settings.lake, self._run)
             cleanup.callback(visible.close)
             progress = Progress(settings.kafka_bootstrap_servers, self._pipeline.events_topic.name)
             try:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from shardlake.lake.files import SEEN_FILE
-from shardlake.lake.tables import VISIBLE
+from shardlake.lake.files import SEEN_FILE, sizes_of
+from shardlake.storage import Folder
 
 LOOK_SECONDS = 5
 
@@ -17,9 +17,9 @@ LOOK_SECONDS = 5
 class Visible:
     """Looks every LOOK_SECONDS, in a thread of its own, and when asked."""
 
-    def __init__(self, lake: Path, run: Path) -> None:
+    def __init__(self, lake: Folder, run: Path) -> None:
         self._lake = lake
-        self._seen: set[Path] = set()
+        self._seen: set[str] = set()
         self._file = (run / SEEN_FILE).open("a", buffering=1)
         self._lock = Lock()
         self._closing = Event()
@@ -29,11 +29,10 @@ class Visible:
     def look(self) -> None:
         """Note the files that are new."""
         with self._lock:
-            for path in self._lake.rglob(VISIBLE):
-                if path in self._seen:
-                    continue
-                self._seen.add(path)
-                self._file.write(f"{path.stat().st_size} {path.relative_to(self._lake)}\n")
+            for name, size_bytes in sizes_of(self._lake).items():
+                if name not in self._seen:
+                    self._seen.add(name)
+                    self._file.write(f"{size_bytes} {name}\n")
 
     def close(self) -> None:
         """A last look, and no more."""

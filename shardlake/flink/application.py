@@ -20,7 +20,8 @@ from shardlake.flink.submit import REFUSED
 from shardlake.flink.tables import dead_letters_query, table_definitions
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings
+from shardlake.settings import Settings, state_folder
+from shardlake.storage import S3, as_url, is_remote
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, TableEnvironment
@@ -70,8 +71,8 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
         "pipeline.object-reuse": "true",
         "execution.checkpointing.interval": f"{round(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
-        "execution.checkpointing.dir": f"file://{settings.jobs_folder}/checkpoints",
-        "execution.checkpointing.savepoint-dir": f"file://{settings.jobs_folder}/savepoints",
+        "execution.checkpointing.dir": as_url(settings.jobs / "checkpoints"),
+        "execution.checkpointing.savepoint-dir": as_url(settings.jobs / "savepoints"),
         # What was checkpointed is in the lake: a job that started over would write it again.
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "execution.checkpointing.num-retained": "3",
@@ -127,9 +128,11 @@ def statement_set(
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     flink = Configuration()
-    staged = pipeline.stage(Path(settings.jobs_folder) / "python")
+    staged = pipeline.stage(state_folder() / "python")
     for name, value in configuration(settings, jobs, staged, draining=draining).items():
         flink.set_string(name, value)
+    if is_remote(settings.lake):
+        _load_file_systems(settings.s3)
     environment = TableEnvironment.create(
         EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(flink).build()
     )
@@ -139,6 +142,20 @@ def statement_set(
     for insert in build(environment, pipeline, jobs):
         statements.add_insert(insert.sink, insert.table)
     return environment, statements
+
+
+def _load_file_systems(s3: S3) -> None:
+    """Those that are plugins: planning opens the lake's (FileSink does, for no more than its name), and a client of
+    PyFlink loads none by itself."""
+    from pyflink.common import Configuration
+    from pyflink.java_gateway import get_gateway
+
+    flink = get_gateway().jvm.org.apache.flink.core
+    configuration = Configuration()
+    for name, value in s3.flink_settings().items():
+        configuration.set_string(name, value)
+    java = configuration._j_configuration  # noqa: SLF001
+    flink.fs.FileSystem.initialize(java, flink.plugin.PluginUtils.createPluginManagerFromRootFolder(java))
 
 
 def main() -> None:
@@ -162,7 +179,7 @@ def main() -> None:
     if go["resume_from"]:
         environment.get_config().set("execution.state-recovery.path", go["resume_from"])
         if go["plan"]:
-            change = plan.compare(Path(go["plan"]).read_text(), compiled)
+            change = plan.compare(go["plan"], compiled)
         if change.removed:
             environment.get_config().set("execution.state-recovery.ignore-unclaimed-state", "true")
     loaded = environment.load_plan(PlanReference.from_json_string(compiled))

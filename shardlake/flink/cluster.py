@@ -100,7 +100,7 @@ class Cluster:
                     yield match, metric
 
     def stop(self, job_id: str, folder: str, *, drain: bool, timeout_seconds: float = 120) -> str:
-        """Stop with a savepoint in `folder`; its path.
+        """Stop with a savepoint in `folder`; its path, or its URL in S3.
 
         With `drain` all windows fire, and the savepoint must not be resumed from: they would fire again.
         """
@@ -114,7 +114,8 @@ class Cluster:
                     cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
                     raise ShardlakeError(f"The jobs could not be stopped: {cause}.", "They go on; try again.")
                 self._await_end(job_id, deadline)
-                return str(urlparse(operation["location"]).path)  # Flink writes file:/folder
+                location = str(operation["location"])
+                return location if location.startswith("s3://") else urlparse(location).path  # file:/folder
             time.sleep(0.1)
         msg = f"The jobs were not stopped after {timeout_seconds:.0f} s."
         raise ShardlakeError(msg, "They may yet stop: see `shardlake jobs list`.")

@@ -14,17 +14,17 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlparse
 
 from shardlake.errors import BadInput
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
+from shardlake.storage import Folder, as_url, beside, check, find, open_folder, write_whole
 
 STOPPED = "stopped"
 FINISHED = "finished"
 NEVER_STOPS = -(2**63)
 _SPLIT = struct.Struct(">iqq")
+_HEADER = struct.Struct(">iiq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +35,63 @@ class LastEnd:
     savepoint: str
 
     @classmethod
-    def read(cls, folder: Path) -> LastEnd | None:
+    def read(cls, folder: Folder) -> LastEnd | None:
         """None where it has never been ended."""
         path = folder / "last.json"
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Folder) -> None:
         """Kept before anybody is told that the job has ended."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "last.json.new").write_text(json.dumps({"how": self.how, "savepoint": self.savepoint}))
-        (folder / "last.json.new").replace(folder / "last.json")
+        write_whole(folder / "last.json", json.dumps({"how": self.how, "savepoint": self.savepoint}))
 
 
-def newest_state(folder: Path) -> Path | None:
-    """The checkpoint or savepoint completed last; `_metadata` is written when it is complete."""
-    found = [*folder.glob("checkpoints/*/chk-*/_metadata"), *folder.glob("savepoints/*/_metadata")]
-    return max((path.parent for path in found), key=_completed_ns, default=None)
+@dataclass(frozen=True, slots=True)
+class State:
+    """A checkpoint or savepoint that is complete."""
+
+    folder: Folder
+    completed_ns: int
 
 
-def lost_savepoint(folder: Path) -> Path | None:
+def states(folder: Folder) -> list[State]:
+    """All that are kept; `_metadata` is written when one is complete."""
+    found = [file for kind in ("checkpoints", "savepoints") for file in find(folder / kind, "_metadata")]
+    return [State(file.path.parent, file.modified_ns) for file in found]
+
+
+def newest_state(folder: Folder) -> Folder | None:
+    """The checkpoint or savepoint completed last."""
+    newest = _newest(folder)
+    return newest.folder if newest else None
+
+
+def _newest(folder: Folder) -> State | None:
+    found = states(folder)
+    latest_ns = max((state.completed_ns for state in found), default=0)
+    # S3 tells whole seconds, in which a checkpoint and the savepoint after it may have both been completed.
+    same = [state for state in found if state.completed_ns == latest_ns]
+    return max(same, key=lambda state: _number(state.folder) if len(same) > 1 else 0, default=None)
+
+
+def _number(state: Folder) -> int:
+    """The checkpoint's number, which savepoints have too, as Flink's MetadataV3Serializer writes it."""
+    with (state / "_metadata").open("rb") as file:
+        header = file.read(_HEADER.size)
+    return int(_HEADER.unpack(header)[2]) if len(header) == _HEADER.size else 0
+
+
+def lost_savepoint(folder: Folder) -> Folder | None:
     """The savepoint with which the application ended last, where it is gone and no run since has left newer state."""
-    last, newest = LastEnd.read(folder), newest_state(folder)
+    last, newest = LastEnd.read(folder), _newest(folder)
     if last is None:
         return None
-    savepoint = Path(urlparse(last.savepoint).path)
-    is_superseded = newest is not None and _completed_ns(newest) > (folder / "last.json").stat().st_mtime_ns
+    savepoint = beside(folder, last.savepoint)
+    (written,) = find(folder, "last.json")
+    is_superseded = newest is not None and newest.completed_ns > written.modified_ns
     return None if (savepoint / "_metadata").is_file() or is_superseded else savepoint
 
 
-def ended_at(folder: Path, topic: str) -> dict[int, int]:
+def ended_at(folder: Folder, topic: str) -> dict[int, int]:
     """By partition, the next offset after what the application covered when it was ended on purpose; {} where it has
     not been, or has run since.
 
@@ -79,23 +107,25 @@ Offsets = Mapping[str, Mapping[int, int]]
 """By topic and partition."""
 
 
-def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wanted: Path | None = None) -> Start:
+def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wanted: str | None = None) -> Start:
     """How `jobs run` starts. `firsts` are the first offsets of each topic, `next_offsets` are one past the last record
-    that the lake accounts for, where there is one; `wanted` is a savepoint that the user names.
+    that the lake accounts for, where there is one; `wanted` is a savepoint that the user names, by its path or URL.
 
     Raises BadInput where the state is not there, or is older than the lake.
     """
-    folder = Path(settings.jobs_folder)
+    folder = settings.jobs
+    check(folder)
     last = LastEnd.read(folder)
     newest = newest_state(folder)
-    if wanted is None and last and last.how == FINISHED and (newest is None or last.savepoint.endswith(newest.name)):
+    named = open_folder(wanted, settings.s3) if wanted else None
+    if named is None and last and last.how == FINISHED and (newest is None or last.savepoint.endswith(newest.name)):
         begin = {topic: {**offsets, **next_offsets.get(topic, {})} for topic, offsets in firsts.items()}
         return Start(start_offsets={topic: _specific(offsets) for topic, offsets in begin.items()})
-    state = wanted or newest
-    if wanted is not None and not (wanted / "_metadata").is_file():
-        msg = f"{wanted} is no savepoint: it has no _metadata."
+    state = named or newest
+    if named is not None and not (named / "_metadata").is_file():
+        msg = f"{named} is no savepoint: it has no _metadata."
         raise BadInput(msg, f"The newest is {newest or 'none'}; `jobs run` without --from takes it.")
-    if wanted is None and last and last.how == STOPPED and (lost := lost_savepoint(folder)):
+    if named is None and last and last.how == STOPPED and (lost := lost_savepoint(folder)):
         raise BadInput(f"The savepoint with which the jobs were stopped is gone: {lost}.", REWIND)
     if state is None:
         if any(next_offsets.values()):
@@ -104,13 +134,13 @@ def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wante
         return Start()
     for topic, offsets in next_offsets.items():
         _check_is_not_older(state, topic, offsets)
-    return Start(resume_from=f"file://{state}")
+    return Start(resume_from=as_url(state))
 
 
 REWIND = "Put it back, or begin anew with `shardlake jobs rewind`: it clears what would be written again."
 
 
-def offsets_in(state: Path, topic: str) -> dict[int, int]:
+def offsets_in(state: Folder, topic: str) -> dict[int, int]:
     """By partition, the next offset that a run from this checkpoint or savepoint reads.
 
     Read from the files as Flink's KafkaPartitionSplitSerializer writes them: the topic with its length in two bytes,
@@ -132,7 +162,7 @@ def offsets_in(state: Path, topic: str) -> dict[int, int]:
     return found
 
 
-def _check_is_not_older(state: Path, topic: str, next_offsets: Mapping[int, int]) -> None:
+def _check_is_not_older(state: Folder, topic: str, next_offsets: Mapping[int, int]) -> None:
     in_state = offsets_in(state, topic)
     for partition, offset in next_offsets.items():
         if partition in in_state and in_state[partition] < offset:
@@ -141,10 +171,6 @@ def _check_is_not_older(state: Path, topic: str, next_offsets: Mapping[int, int]
                 f"and the lake has everything before {offset}. Rows would be written twice."
             )
             raise BadInput(msg, "`shardlake jobs run` takes the newest state. " + REWIND)
-
-
-def _completed_ns(state: Path) -> int:
-    return (state / "_metadata").stat().st_mtime_ns
 
 
 def _specific(offsets: Mapping[int, int]) -> str:

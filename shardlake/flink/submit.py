@@ -16,7 +16,8 @@ from shardlake.child import die_with_parent
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings
+from shardlake.settings import SECRET, Settings
+from shardlake.storage import S3, Folder, find, is_remote, write_whole
 
 CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """It plans for some seconds and ends. No class-data archive: the planner's code generation fails with one."""
@@ -50,18 +51,17 @@ class Submitted:
 class Plans:
     """The plan of each application that ran, in the jobs folder, found by the state that it left."""
 
-    folder: Path
+    folder: Folder
 
     def keep(self, job_id: str, plan: str) -> None:
         """Flink names its checkpoints' folders by the job's id, its savepoints by the first six digits."""
-        (self.folder / "plans").mkdir(parents=True, exist_ok=True)
-        (self.folder / "plans" / f"{job_id}.json").write_text(plan)
+        write_whole(self.folder / "plans" / f"{job_id}.json", plan)
 
-    def of_state(self, path: str) -> Path | None:
+    def of_state(self, path: str) -> str | None:
         """The plan that the application ran which left this checkpoint or savepoint."""
         match = re.search(r"/checkpoints/([0-9a-f]{32})/|/savepoint-([0-9a-f]{6})-", path)
-        found = sorted((self.folder / "plans").glob(f"{match[1] or match[2]}*.json")) if match else []
-        return found[0] if found else None
+        found = find(self.folder / "plans", f"{match[1] or match[2]}*.json") if match else []
+        return found[0].path.read_text() if found else None
 
 
 def client_environment(configuration: Path | None = None) -> dict[str, str]:
@@ -81,6 +81,10 @@ def client_environment(configuration: Path | None = None) -> dict[str, str]:
     }
 
 
+def _with_s3(s3: S3) -> dict[str, str]:
+    return {"FLINK_PLUGINS_DIR": str(layout.PLUGINS_WITH_S3), **s3.environment()}
+
+
 class Submission:
     """The application on its way: planned at once, submitted when asked, so that planning can go on while servers
     start."""
@@ -98,14 +102,14 @@ class Submission:
         """Flink's output goes to `log`. `draining`: see `application.configuration`."""
         request = {
             "pipeline": str(pipeline.folder),
-            "settings": settings.model_dump(),
+            "settings": settings.model_dump(exclude=SECRET),
             "jobs": {job: dict(options) for job, options in jobs.items()},
             "start_offsets": start_offsets,
             "draining": draining,
         }
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
-        self._plans = Plans(Path(settings.jobs_folder))
+        self._plans = Plans(settings.jobs)
         with log.open("wb") as errors:
             self._client = subprocess.Popen(
                 [sys.executable, "-m", "shardlake.flink.application"],
@@ -113,7 +117,7 @@ class Submission:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**client_environment(), **REMOTE},
+                env={**client_environment(), **REMOTE, **(_with_s3(settings.s3) if is_remote(settings.lake) else {})},
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
@@ -128,7 +132,7 @@ class Submission:
         Flink said where it refuses.
         """
         before = self._plans.of_state(resume_from) if resume_from else None
-        go = {"resume_from": resume_from, "plan": before and str(before)}
+        go = {"resume_from": resume_from, "plan": before}
         try:
             output, _ = self._client.communicate(json.dumps(go) + "\n")
         except BrokenPipeError:  # it has failed before

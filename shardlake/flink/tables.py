@@ -15,6 +15,7 @@ from shardlake import dead_letter
 from shardlake.flink.columns import PROVENANCE, columns
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
+from shardlake.storage import as_url
 
 GROUP = "shardlake-jobs"
 """The consumer group whose offsets show how far the checkpointed work is."""
@@ -142,7 +143,7 @@ def _lake_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
     fields = [f"`{column.name}` {column.type}" for column in columns(pipeline.schema_of(topic))]
     options = {
         "connector": "lake",
-        "path": f"{settings.lake_url}/{topic.lake_table}",
+        "path": as_url(settings.lake / str(topic.lake_table)),
         # An event without a time of its own is kept in the hour in which it arrived.
         "partition-time": f"{topic.event_time};arrival_time" if archived else str(topic.event_time),
     }

@@ -7,14 +7,13 @@ dead letters and null values in their topics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
-import duckdb
 
 from shardlake import topics
 from shardlake.dead_letter import DeadLetter
+from shardlake.lake.query import database
 from shardlake.lake.tables import VISIBLE
 from shardlake.pipeline import Topic
+from shardlake.storage import Folder, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +60,12 @@ class PartitionAccount:
         return self.difference == 0 and self.doubled == 0
 
 
-def rows_by_partition(lake: Path, table: str) -> dict[tuple[str, int], Rows]:
+def rows_by_partition(lake: Folder, table: str) -> dict[tuple[str, int], Rows]:
     """By topic and partition, what the files of `table` hold. A table without files holds nothing."""
     files = _files(lake, table)
     if not files:
         return {}
-    found = duckdb.connect().execute(
+    found = database([lake]).execute(
         'SELECT topic, "partition", count(*), count(DISTINCT "offset"), min("offset"), max("offset") '
         "FROM read_parquet(?) GROUP BY ALL ORDER BY ALL",
         [files],
@@ -74,7 +73,7 @@ def rows_by_partition(lake: Path, table: str) -> dict[tuple[str, int], Rows]:
     return {(row[0], row[1]): Rows(*row[2:]) for row in found.fetchall()}
 
 
-def account(bootstrap_servers: str, topic: Topic, lake: Path) -> list[PartitionAccount]:
+def account(bootstrap_servers: str, topic: Topic, lake: Folder) -> list[PartitionAccount]:
     """The account of a topic of events, partition by partition. Raises Unavailable where the broker does not answer."""
     table = str(topic.lake_table)
     rows = rows_by_partition(lake, table)
@@ -102,12 +101,12 @@ def dead_letter_places(bootstrap_servers: str, topic: Topic) -> list[tuple[int, 
     return [(letter.partition, letter.offset) for letter in letters if letter.topic == topic.name]
 
 
-def _in_lake(lake: Path, table: str, topic: str, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _in_lake(lake: Folder, table: str, topic: str, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
     files = _files(lake, table)
     if not files or not places:
         return []
     wanted = ", ".join(f"({partition}, {offset})" for partition, offset in places)
-    found = duckdb.connect().execute(
+    found = database([lake]).execute(
         'SELECT DISTINCT "partition", "offset" FROM read_parquet(?) '
         f'WHERE topic = ? AND ("partition", "offset") IN ({wanted})',
         [files, topic],
@@ -115,5 +114,5 @@ def _in_lake(lake: Path, table: str, topic: str, places: list[tuple[int, int]]) 
     return [(row[0], row[1]) for row in found.fetchall()]
 
 
-def _files(lake: Path, table: str) -> list[str]:
-    return [str(path) for path in sorted((lake / table).rglob(VISIBLE))]
+def _files(lake: Folder, table: str) -> list[str]:
+    return [str(file.path) for file in find(lake / table, VISIBLE)]

@@ -3,44 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shardlake.lake.tables import LakeTable
+from shardlake.lake.tables import VISIBLE, LakeTable
 from shardlake.lake.verdict import Anomaly, Findings
+from shardlake.storage import Folder, find, is_remote
 
 SEEN_FILE = "visible.txt"
+READERS = 8
+"""Footers that are read at once where the lake is in S3."""
 
 
-def check_files(lake: Path, tables: Iterable[LakeTable], runs: Iterable[Path]) -> tuple[Findings, frozenset[Path]]:
+def check_files(lake: Folder, tables: Iterable[LakeTable], runs: Iterable[Path]) -> tuple[Findings, frozenset[Folder]]:
     """The findings, and the files that cannot be read."""
     found = Findings("the lake's files", unit="files")
     unreadable = set()
-    for table in tables:
-        for file in table.files():
+    files = [file for table in tables for file in table.files()]
+    with ThreadPoolExecutor(READERS if is_remote(lake) else 1) as pool:
+        for file, rows in zip(files, pool.map(_rows, files), strict=True):
             found.checked += 1
-            name = str(file.relative_to(lake))
-            try:
-                rows = pq.read_metadata(file).num_rows
-            except (OSError, pa.ArrowException) as error:
+            name = str(file).removeprefix(f"{lake}/")
+            if isinstance(rows, str):
                 unreadable.add(file)
-                words = f"is no whole Parquet file ({file.stat().st_size:,} bytes): {' '.join(str(error).split())}"
+                words = f"is no whole Parquet file ({file.stat().st_size:,} bytes): {rows}"
                 found.add(Anomaly("unreadable-file", name, words[:300], (name,)))
-                continue
-            if rows == 0:
+            elif rows == 0:
                 found.add(Anomaly("empty-file", name, "has no row", (name,)))
-    for name, size_bytes in (pair for run in runs for pair in seen(run).items()):
-        try:
-            now_bytes = (lake / name).stat().st_size
-        except FileNotFoundError:
+    were = [pair for run in runs for pair in seen(run).items()]
+    sizes = sizes_of(lake) if were else {}
+    for name, size_bytes in were:
+        now_bytes = sizes.get(name)
+        if now_bytes is None:
             found.add(Anomaly("vanished", name, f"was seen with {size_bytes:,} bytes, and is gone", (name,)))
-            continue
-        if now_bytes != size_bytes:
+        elif now_bytes != size_bytes:
             words = f"was seen with {size_bytes:,} bytes, and has {now_bytes:,}"
             found.add(Anomaly("vanished", name, words, (name,)))
     return found, frozenset(unreadable)
+
+
+def _rows(file: Folder) -> int | str:
+    """How many a Parquet file has, or why it is none."""
+    try:
+        with file.open("rb") as opened:
+            return int(pq.read_metadata(opened).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        return " ".join(str(error).split())
+
+
+def sizes_of(lake: Folder) -> dict[str, int]:
+    """The size in bytes of each visible file, by its path below the lake."""
+    return {str(file.path).removeprefix(f"{lake}/"): file.size_bytes for file in find(lake, VISIBLE)}
 
 
 def seen(run: Path) -> dict[str, int]:

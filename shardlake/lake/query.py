@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from shardlake.errors import BadInput
 from shardlake.lake.tables import LakeTable, Range
+from shardlake.storage import Folder, is_remote
 
 EVERYTHING = Range()
 COMPARISON = re.compile(r"\(*(\w+) (>=|<=|>|<|=) '([^']+)'::TIMESTAMP\)*")
@@ -36,19 +36,20 @@ class TableRead:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows in order, and what was read for them."""
+    """Rows in order, and what was read for them where that was asked for."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
     reads: list[TableRead]
 
 
-def query(sql: str, tables: list[LakeTable]) -> Answer:
+def query(sql: str, tables: list[LakeTable], *, count_reads: bool = False) -> Answer:
     """Run one SELECT over the tables; times are UTC. Partition columns are text, zero-padded: hour = '05'.
 
-    Raises BadInput with DuckDB's own words where the statement is wrong, or would write.
+    With `count_reads` whole tables are listed, to tell how much of them was read. Raises BadInput with DuckDB's own
+    words where the statement is wrong, or would write.
     """
-    connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
+    connection = database(table.folder for table in tables)
     try:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -63,25 +64,34 @@ def query(sql: str, tables: list[LakeTable]) -> Answer:
         words = " ".join(str(error).split("\n\n")[0].split())
         hint = f"The lake's tables are: {', '.join(table.name for table in tables)}."
         raise BadInput(f"The query is wrong: {words}", hint) from error
-    return Answer(columns, rows, [_count(table, within) for table, within in ranges.items()])
+    return Answer(columns, rows, [_count(table, within) for table, within in ranges.items()] if count_reads else [])
+
+
+def database(folders: Iterable[Folder]) -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB that reads files below these folders, also where they are in S3."""
+    connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
+    remote = next((folder for folder in folders if is_remote(folder)), None)
+    if remote is not None:
+        connection.register_filesystem(remote.fs)
+    return connection
 
 
 def connect(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
     """A connection with each table as a view over all its files."""
-    connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
+    connection = database(table.folder for table in tables)
     for table in tables:
         connection.execute(_definition(table, table.files()))
     return connection
 
 
-def _definition(table: LakeTable, files: list[Path]) -> str:
+def _definition(table: LakeTable, files: list[Folder]) -> str:
     """The table over these files; without any, an empty one of the same columns."""
     if not files:
         return f"CREATE TABLE {table.name} ({', '.join(table.columns)})"
     return f"CREATE VIEW {table.name} AS {selection(table, files)}"
 
 
-def selection(table: LakeTable, files: list[Path], *more: str) -> str:
+def selection(table: LakeTable, files: list[Folder], *more: str) -> str:
     """A query for the table's columns over some of its files; `more` may be filename and file_row_number."""
     names = ", ".join(quoted(str(path)) for path in files)
     types = "year: VARCHAR, month: VARCHAR, day: VARCHAR, hour: VARCHAR"

@@ -1,18 +1,20 @@
 """The lake's tables and their files: folders year=/month=/day=/hour= of Parquet, hours in UTC.
 
 Listing goes down only into the hours that are asked for: a lake of years has more files than a query wants to hear of.
+In S3 the hours of a short range are listed one by one, the days of a longer one; else everything is, in one listing,
+since going down folder by folder would ask once for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from shardlake.errors import Unavailable
 from shardlake.pipeline import Pipeline, Topic
+from shardlake.storage import Folder, check, find, is_remote
 
 HOUR = timedelta(hours=1)
 TYPES = {
@@ -31,6 +33,9 @@ TYPES = {
 PROVENANCE = ("topic VARCHAR", '"partition" INTEGER', '"offset" BIGINT', "arrival_time TIMESTAMP")
 HIVE = ("year VARCHAR", "month VARCHAR", "day VARCHAR", "hour VARCHAR")
 VISIBLE = "[!._]*.parquet"
+LISTED_HOURS = 48
+LISTED_DAYS = 62
+"""In S3, up to so many hours or days are listed one by one: each costs a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +65,16 @@ class LakeTable:
     """
 
     name: str
-    folder: Path
+    folder: Folder
     time_column: str
     columns: tuple[str, ...]
-    left_out: frozenset[Path] = frozenset()
+    left_out: frozenset[Folder] = frozenset()
 
-    def hours(self, within: Range = Range()) -> Iterator[Path]:
-        """The folders of the hours within a range, in order."""
+    def hours(self, within: Range = Range()) -> Iterator[Folder]:
+        """The folders of the hours within a range, in order; in S3 those with visible files."""
+        if is_remote(self.folder):
+            yield from dict.fromkeys(file.parent for file in self.files(within))
+            return
         for year in _parts(self.folder, "year"):
             number = int(year.name[5:])
             if not within.touches(datetime(number, 1, 1, tzinfo=UTC), datetime(number + 1, 1, 1, tzinfo=UTC)):
@@ -84,15 +92,46 @@ class LakeTable:
                         if within.touches(begin, begin + HOUR):
                             yield hour
 
-    def files(self, within: Range = Range()) -> list[Path]:
-        """The visible files of these hours; what a job is still writing begins with a dot."""
-        found = (file for hour in self.hours(within) for file in sorted(hour.glob(VISIBLE)))
+    def files(self, within: Range = Range()) -> list[Folder]:
+        """The visible files of these hours; what a job is still writing begins with a dot, or is no object yet."""
+        if is_remote(self.folder):
+            below = (self.folder / part for part in _parts_to_list(within))
+            listed = (file.path for part in below for file in find(part, VISIBLE))
+            found = [file for file in listed if _touches(file.parent, within)]
+        else:
+            found = [file for hour in self.hours(within) for file in _sorted(hour.glob(VISIBLE))]
         return [file for file in found if file not in self.left_out]
 
 
-def lake_tables(lake: Path, pipeline: Pipeline) -> list[LakeTable]:
-    """The pipeline's tables, whether they hold anything or not. Raises Unavailable where there is no lake."""
-    if not lake.is_dir():
+def _parts_to_list(within: Range) -> list[str]:
+    """The folders, below a table's, that hold all files of a range, few enough to be listed one by one."""
+    if within.start is None or within.end is None:
+        return [""]
+    hour = within.start.replace(minute=0, second=0, microsecond=0)
+    for begin, step, most, pattern in (
+        (hour, HOUR, LISTED_HOURS, "year=%Y/month=%m/day=%d/hour=%H"),
+        (hour.replace(hour=0), 24 * HOUR, LISTED_DAYS, "year=%Y/month=%m/day=%d"),
+    ):
+        count = (within.end - begin) // step + 1
+        if count <= most:
+            return [f"{begin + number * step:{pattern}}" for number in range(count)]
+    return [""]
+
+
+def _touches(hour: Folder, within: Range) -> bool:
+    try:
+        year, month, day, begin = (int(part.partition("=")[2]) for part in hour.parts[-4:])
+        first = datetime(year, month, day, begin, tzinfo=UTC)
+    except ValueError:  # no folder of an hour: nothing that the jobs wrote
+        return False
+    return within.touches(first, first + HOUR)
+
+
+def lake_tables(lake: Folder, pipeline: Pipeline) -> list[LakeTable]:
+    """The pipeline's tables, whether they hold anything or not. Raises Unavailable where there is no lake, BadInput
+    where S3 does not let us in."""
+    check(lake)
+    if not is_remote(lake) and not lake.is_dir():
         msg = f"There is no lake at {lake}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set LAKE_URL to a lake's folder.")
     return [
@@ -113,5 +152,9 @@ def _type(kind: Any) -> str:
     return str(kind.get("logicalType", kind["type"]) if isinstance(kind, dict) else kind)
 
 
-def _parts(folder: Path, key: str) -> list[Path]:
-    return sorted(folder.glob(f"{key}=*")) if folder.is_dir() else []
+def _parts(folder: Folder, key: str) -> list[Folder]:
+    return _sorted(folder.glob(f"{key}=*")) if folder.is_dir() else []
+
+
+def _sorted(paths: Iterable[Folder]) -> list[Folder]:
+    return sorted(paths, key=str)

@@ -25,6 +25,7 @@ from shardlake.lake.query import connect
 from shardlake.lake.tables import LakeTable
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
+from shardlake.storage import Folder
 
 ARCHIVED, DEAD_LETTER, NULL, WAITING, UNDECODED, LOST, GONE = (
     "archived", "dead letter", "null value", "waiting", "waiting, no event", "lost", "gone",
@@ -158,7 +159,7 @@ class Tracer:
             raise BadInput(msg, 'Name the field, as id = "event_id", or give TOPIC/PARTITION/OFFSET.')
         return found
 
-    def _archived(self, topic: Topic, table: LakeTable, files: list[Path], wanted: Place | str) -> Iterator[Trace]:
+    def _archived(self, topic: Topic, table: LakeTable, files: list[Folder], wanted: Place | str) -> Iterator[Trace]:
         condition = f'"{topic.id}" = ?' if isinstance(wanted, str) else '(topic, "partition", "offset") = (?, ?, ?)'
         rows = self._connection.execute(
             'SELECT topic, "partition", "offset", arrival_time, filename, file_row_number FROM '
@@ -170,7 +171,7 @@ class Tracer:
         for row in rows:
             places.setdefault(row[:3], []).append(row[3:])
         for place, found in places.items():
-            in_files = tuple(Row(str(Path(file).relative_to(table.folder.parent)), n) for _, file, n in found)
+            in_files = tuple(Row(file.removeprefix(f"{table.folder.parent}/"), n) for _, file, n in found)
             is_windowed = topic == self._pipeline.events_topic
             cells = tuple(
                 cell_of(self._connection, self._pipeline, name, sql, place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 import requests
 
 from shardlake import pii
+from shardlake.storage import beside
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.e2e.test_jobs import dead_letters, has_rows
 from tests.support import Topic, copy_pipeline, event, wait_for
@@ -122,13 +122,12 @@ def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_
     # A savepoint that is gone.
     stack.shardlake("jobs", "stop")
     assert list(amiss(stack)) == ["dead letters of app-logs"]
-    last = Path(json.loads((Path(stack.settings.jobs_folder) / "last.json").read_text())["savepoint"])
-    shutil.move(last, last.with_name("moved"))
-    (last.with_name("moved") / "_metadata").rename(last.with_name("moved") / "hidden")
+    last = beside(stack.settings.jobs, json.loads((stack.settings.jobs / "last.json").read_text())["savepoint"])
+    metadata = (last / "_metadata").read_bytes()
+    (last / "_metadata").unlink()
     found = amiss(stack)
     assert f"the savepoint with which the jobs were stopped is gone: {last}" in found["savepoint"][0]
-    (last.with_name("moved") / "hidden").rename(last.with_name("moved") / "_metadata")
-    shutil.move(last.with_name("moved"), last)
+    (last / "_metadata").write_bytes(metadata)
 
     # Jobs that are gone though nobody has stopped them.
     stack.shardlake("jobs", "run")

@@ -43,7 +43,7 @@ def evidence_of(stack: RunningStack, folder: Path, **arguments: Any) -> Evidence
 def assert_the_lake_is_as_the_evidence_says(stack: RunningStack, evidence: Evidence) -> int:
     """Both ways, all columns; how many rows there are."""
     topic = stack.pipeline.events_topic
-    connection = connect(lake_tables(stack.settings.lake_folder, stack.pipeline))
+    connection = connect(lake_tables(stack.settings.lake, stack.pipeline))
     connection.execute(f"CREATE VIEW lake AS SELECT * FROM {topic.lake_table}")
     connection.execute(f"CREATE VIEW read_again AS FROM read_parquet('{evidence.topic_files}')")
     types = {row[0]: row[1] for row in connection.execute("DESCRIBE lake").fetchall()}

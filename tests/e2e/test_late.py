@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shardlake.flink.cluster import Cluster
 from shardlake.lake.query import query
-from shardlake.lake.tables import lake_tables
+from shardlake.lake.tables import VISIBLE, lake_tables
+from shardlake.storage import find
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.support import START, Topic, copy_pipeline, event, wait_for
 
@@ -25,7 +25,7 @@ LATE = (30, 90, 150)
 
 
 def rows(stack: RunningStack, sql: str) -> list[tuple[Any, ...]]:
-    return query(sql, lake_tables(stack.settings.lake_folder, stack.pipeline)).rows
+    return query(sql, lake_tables(stack.settings.lake, stack.pipeline)).rows
 
 
 def at(second: int, number: int) -> dict[str, Any]:
@@ -109,14 +109,15 @@ def test_a_burst_raises_one_alert_in_the_lake_and_in_the_topic(stack: RunningSta
     assert (message.key(), decoder.decode(message.value())["errors"]) == (b"api", 60)
 
 
-def test_a_window_that_is_not_as_the_archive_says_is_named(stack: RunningStack, tmp_path: Path) -> None:
+def test_a_window_that_is_not_as_the_archive_says_is_named(stack: RunningStack) -> None:
     """The recount is checked: one file of the archive taken away, and it names the cell."""
-    file = next((stack.settings.lake_folder / "late_events").rglob("[!.]*.parquet"))
-    file.rename(tmp_path / "kept")
+    file = find(stack.settings.lake / "late_events", VISIBLE)[0].path
+    kept = file.read_bytes()
+    file.unlink()
     try:
         said = recount(stack, exit_code=1)
     finally:
-        (tmp_path / "kept").rename(file)
+        file.write_bytes(kept)
     found = json.loads(said[: said.rindex("]") + 1])
     what = Counter(cell["what"] for one in found if one["table"] == "service_health" for cell in one["differences"])
     assert what["events"] == len(LATE)

@@ -8,11 +8,12 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import psutil
 import pytest
 
 from shardlake import pii, topics
+from shardlake.lake.query import database
+from shardlake.storage import find
 from shardlake.testing.stack import RunningStack, free_port_base, running_stack
 from tests.e2e.test_jobs import all_accounted_for, has_rows, rows
 from tests.support import ROOT, Topic, event, wait_for
@@ -117,10 +118,13 @@ def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(stack: Ru
 
 def lake_and_logs(stack: RunningStack) -> dict[str, str]:
     """Every file of the lake, as bytes and decoded, and every file of the state folder."""
-    lake, state = stack.settings.lake_folder, stack.stack.state
-    found = {str(path): path.read_bytes().decode("latin-1") for path in lake.rglob("*") if path.is_file()}
-    for path in lake.rglob("*.parquet"):
-        found[f"rows of {path}"] = str(duckdb.execute("FROM read_parquet(?)", [str(path)]).fetchall())
+    lake, state = stack.settings.lake, stack.stack.state
+    files = [file.path for file in find(lake, "*") if file.path.is_file()]
+    found = {str(path): path.read_bytes().decode("latin-1") for path in files}
+    for path in files:
+        if path.name.endswith(".parquet"):
+            rows = database([lake]).execute("FROM read_parquet(?)", [str(path)])
+            found[f"rows of {path}"] = str(rows.fetchall())
     return found | {str(path): path.read_text(errors="replace") for path in state.rglob("*") if path.is_file()}
 
 

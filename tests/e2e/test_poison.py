@@ -84,14 +84,14 @@ def sent(one_partition: RunningStack) -> Sent:
 
 def test_every_record_is_accounted_for_once_with_no_restart(sent: Sent) -> None:
     topic = sent.stack.pipeline.events_topic
-    (only,) = account(sent.stack.settings.kafka_bootstrap_servers, topic, sent.stack.settings.lake_folder)
+    (only,) = account(sent.stack.settings.kafka_bootstrap_servers, topic, sent.stack.settings.lake)
     assert (only.rows.count, only.dead_letters, only.null_values) == (3_000, 1_000, NULLS)
     assert only.holds
     assert sent.restarts == 0
 
 
 def test_every_healthy_value_is_right(sent: Sent) -> None:
-    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    tables = lake_tables(sent.stack.settings.lake, sent.stack.pipeline)
     names = ["event_id", "event_time", "service", "host", "method", "path", "status", "response_bytes", "latency_ms"]
     found = query(f'SELECT "offset", {", ".join(names)}, message, level FROM app_logs', tables).rows
     by_offset = {row[0]: row[1:] for row in found}
@@ -106,7 +106,7 @@ def test_every_healthy_value_is_right(sent: Sent) -> None:
 
 
 def test_pii_is_masked_the_same_way_each_time_and_nothing_else_is(sent: Sent) -> None:
-    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    tables = lake_tables(sent.stack.settings.lake, sent.stack.pipeline)
     found = query('SELECT "offset", client_address, message FROM app_logs', tables).rows
     masks: dict[str, set[str]] = {}
     for offset, client, _ in found:
@@ -139,14 +139,14 @@ def test_no_poison_moves_the_watermark(sent: Sent) -> None:
     for one in sent.healthy.values():
         minute = one["event_time"].replace(second=0, tzinfo=None)
         expected[minute, one["service"]] += 1
-    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    tables = lake_tables(sent.stack.settings.lake, sent.stack.pipeline)
     rows = query("SELECT window_start, service, events FROM service_health", tables).rows
     assert {(start, service): events for start, service, events in rows} == dict(expected)
 
 
 def test_window_values_are_those_of_a_recount(sent: Sent) -> None:
     """Every cell of every window against the same sums over the archive."""
-    tables = lake_tables(sent.stack.settings.lake_folder, sent.stack.pipeline)
+    tables = lake_tables(sent.stack.settings.lake, sent.stack.pipeline)
     recount = query(
         """SELECT time_bucket(INTERVAL 1 MINUTE, event_time) AS w, service,
             count(*), count(*) FILTER (status >= 500), sum(response_bytes)::BIGINT, avg(latency_ms),
@@ -176,7 +176,7 @@ def test_the_topic_has_the_same_windows_as_the_lake(sent: Sent) -> None:
     messages = list(topics.read(settings.kafka_bootstrap_servers, "service-health"))
     in_topic = sorted(tuple(decoder.decode(message.value()).values()) for message in messages)
     names = ", ".join(field["name"] for field in pipeline.schemas["service_health"]["fields"])
-    in_lake = query(f"SELECT {names} FROM service_health", lake_tables(settings.lake_folder, pipeline)).rows
+    in_lake = query(f"SELECT {names} FROM service_health", lake_tables(settings.lake, pipeline)).rows
     with_zone = sorted((row[0].replace(tzinfo=UTC), row[1].replace(tzinfo=UTC), *row[2:]) for row in in_lake)
     assert in_topic == with_zone
     assert {message.key().decode() for message in messages} == {"service-0", "service-1", "service-2"}

@@ -91,7 +91,7 @@ def test_a_second_version_flows_beside_the_first(first: RunningStack, tmp_path: 
     second = changed(first, tmp_path / "second", REGION)
     servers, lake, events = (
         first.settings.kafka_bootstrap_servers,
-        first.settings.lake_folder,
+        first.settings.lake,
         first.pipeline.events_topic,
     )
 

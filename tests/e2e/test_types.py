@@ -142,7 +142,7 @@ def test_every_type_arrives_as_it_was_sent_or_not_at_all(tmp_path: Path) -> None
         letters = list(topics.read(stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
         names = ", ".join(f'"{name}"' for name in ROWS[0])
         found = query(
-            f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake_folder, stack.pipeline)
+            f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake, stack.pipeline)
         )
         kept = assert_the_lake_is_as_the_evidence_says(stack, evidence_of(stack, tmp_path / "run"))
         assert kept == len(ROWS) + len(NANS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from shardlake.lake.accounting import account
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
+from shardlake.storage import remove
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.support import Topic, copy_pipeline, event, wait_for
 
@@ -19,11 +19,11 @@ pytestmark = pytest.mark.e2e
 
 
 def rows(stack: RunningStack, sql: str) -> list[tuple[Any, ...]]:
-    return query(sql, lake_tables(stack.settings.lake_folder, stack.pipeline)).rows
+    return query(sql, lake_tables(stack.settings.lake, stack.pipeline)).rows
 
 
 def all_accounted_for(stack: RunningStack) -> bool:
-    servers, lake = stack.settings.kafka_bootstrap_servers, stack.settings.lake_folder
+    servers, lake = stack.settings.kafka_bootstrap_servers, stack.settings.lake
     return all(one.holds for one in account(servers, stack.pipeline.events_topic, lake))
 
 
@@ -89,14 +89,14 @@ def test_jobs_change_between_stop_and_run(tmp_path: Path) -> None:
         assert [errors for _, _, errors in per_minute] == [6, 3, 0, 4]
 
 
-def test_a_lake_without_its_state_is_not_written_twice_but_anew_on_purpose(stack: RunningStack, tmp_path: Path) -> None:
+def test_a_lake_without_its_state_is_not_written_twice_but_anew_on_purpose(stack: RunningStack) -> None:
     jobs = ("archive", "service_health")
     Topic(stack).send_events([event(number) for number in range(240)])
     stack.shardlake("jobs", "run", *jobs)
     wait_until_archived(stack, 240)
     stack.shardlake("jobs", "stop")
     before = rows(stack, "SELECT event_id FROM app_logs ORDER BY 1")
-    shutil.move(Path(stack.settings.jobs_folder), tmp_path / "lost")
+    remove(stack.settings.jobs)
     said = stack.shardlake("jobs", "run", exit_code=2)
     assert "no savepoint or checkpoint to go on from" in said
     assert "jobs rewind" in said

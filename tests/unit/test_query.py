@@ -47,7 +47,7 @@ def tables(tmp_path: Path) -> list[LakeTable]:
 
 
 def count(tables: list[LakeTable], where: str) -> tuple[int, TableRead]:
-    answer = query(f"SELECT count(*) FROM app_logs WHERE {where}", tables)
+    answer = query(f"SELECT count(*) FROM app_logs WHERE {where}", tables, count_reads=True)
     return answer.rows[0][0], answer.reads[0]
 
 
@@ -79,6 +79,7 @@ def test_two_scans_of_one_table_read_what_both_need(tables: list[LakeTable]) -> 
         "SELECT (SELECT count(*) FROM app_logs WHERE event_time < '2026-10-31 23:00'), "
         "(SELECT count(*) FROM app_logs WHERE event_time >= '2026-11-01 03:00')",
         tables,
+        count_reads=True,
     )
     assert answer.rows == [(10, 10)]
     assert answer.reads[0].hours == HOURS

@@ -26,7 +26,7 @@ def completed(folder: Path, name: str, age_seconds: int) -> str:
     return f"file://{path.parent}"
 
 
-def start(folder: Path, wanted: Path | None = None) -> Start:
+def start(folder: Path, wanted: str | None = None) -> Start:
     return next_start(Settings.read(jobs_folder=str(folder)), {"app-logs": {0: 3, 1: 0, 2: 4}}, OFFSETS, wanted)
 
 
@@ -68,7 +68,7 @@ def test_a_savepoint_that_is_gone_is_not_replaced_by_an_older_checkpoint(tmp_pat
 def test_a_folder_that_is_no_savepoint_is_refused(tmp_path: Path) -> None:
     newest = completed(tmp_path, "checkpoints/job-a/chk-9", 50)
     with pytest.raises(BadInput, match="is no savepoint") as refused:
-        start(tmp_path, wanted=tmp_path)
+        start(tmp_path, wanted=str(tmp_path))
     assert newest.removeprefix("file://") in refused.value.hint
 
 
