@@ -16,7 +16,7 @@ import typer
 from shardlake.cli.demo_report import report
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
-from shardlake.cli.stack import PortBase, detached_up
+from shardlake.cli.stack import OwnS3, PortBase, detached_up
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
@@ -40,6 +40,7 @@ def demo(
     keep: Annotated[bool, typer.Option(help="Leave the stack running at the end.")] = False,
     seconds: Annotated[float, typer.Option(min=1, help="How long synthetic events are sent.")] = 30,
     break_: Annotated[bool, typer.Option("--break", help="Kill the task manager, then the broker, meanwhile.")] = False,
+    s3: OwnS3 = False,
     port_base: PortBase = DEFAULT_PORT_BASE,
 ) -> None:
     """Logs through Kafka and Flink into the lake, consumers and lag, and the sum: exit code 0 only if it holds."""
@@ -54,7 +55,7 @@ def demo(
     installed()
     began = time.monotonic()
     with ExitStack() as stack:
-        submission, local = _start(pipeline, port_base, keep, stack)
+        submission, local = _start(pipeline, port_base, keep, stack, s3=s3)
         settings = Settings.read()
         file = log or _sample(pipeline, Path(running_stack(state_folder())["data"]))
         stage = Stage(pipeline, settings, began)
@@ -75,7 +76,9 @@ def demo(
             out.print(f"The run's ledgers are in {stage.run}: shardlake verify {stage.run}", soft_wrap=True)
 
 
-def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> tuple[Submission, Stack | None]:
+def _start(
+    pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack, *, s3: bool
+) -> tuple[Submission, Stack | None]:
     """Servers, topics and schemas, with the jobs' planning beside them; the stack, where it is a launcher's of its own
     None."""
     from shardlake.flink.submit import Submission
@@ -89,9 +92,9 @@ def _start(pipeline: Pipeline, port_base: int, keep: bool, stack: ExitStack) -> 
         return submission
 
     if keep:
-        detached_up(pipeline.folder, port_base, None)
+        detached_up(pipeline.folder, port_base, None, s3=s3)
         return plan(Settings.read()), None
-    local = Stack(state_folder(), port_base=port_base)
+    local = Stack(state_folder(), port_base=port_base, s3=s3)
     stack.callback(local.stop)
     submission = None
 
@@ -242,6 +245,7 @@ class Stage:
         import psutil
 
         from shardlake.lake.tables import VISIBLE
+        from shardlake.storage import find
 
         memory = 0
         for server in running_stack(state_folder())["servers"].values():
@@ -250,6 +254,6 @@ class Stage:
             except psutil.NoSuchProcess:
                 continue
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
-        if self.first_row_seconds is None and any(self._settings.lake_folder.rglob(VISIBLE)):
+        if self.first_row_seconds is None and find(self._settings.lake, VISIBLE):
             self.first_row_seconds = time.monotonic() - self._began
             self.say("the first rows are in the lake")

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from shardlake.stack.stack import Stack
 
 PortBase = Annotated[
-    int, typer.Option(envvar="SHARDLAKE_PORT_BASE", help="Servers listen on this + 2 to + 9, on 127.0.0.1.")
+    int,
+    typer.Option(envvar="SHARDLAKE_PORT_BASE", help="Servers listen on 127.0.0.1, this + 2 to + 9, S3 to + 18."),
 ]
 Data = Annotated[
     Path | None, typer.Option(help="Keep topics, schemas, offsets and the lake here. Default: thrown away at the stop.")
 ]
+OwnS3 = Annotated[bool, typer.Option("--s3", help="Keep the lake, and what the jobs keep, in an S3 server.")]
 START_SECONDS = 120
 
 
@@ -36,6 +38,7 @@ def up(
     ctx: typer.Context,
     port_base: PortBase = DEFAULT_PORT_BASE,
     data: Data = None,
+    s3: OwnS3 = False,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it is ready.")] = False,
 ) -> None:
     """Start Kafka, the schema registry and Flink, and make the pipeline's topics and schemas. Ctrl-C stops them."""
@@ -45,18 +48,19 @@ def up(
     Pipeline.load(ctx.obj.pipeline)
     installed()
     if detach:
-        detached_up(ctx.obj.pipeline, port_base, data)
+        detached_up(ctx.obj.pipeline, port_base, data, s3=s3)
         _announce(running_stack(state_folder()))
         return
-    _run_in_foreground(ctx.obj.pipeline, port_base, data)
+    _run_in_foreground(ctx.obj.pipeline, port_base, data, s3=s3)
 
 
-def detached_up(pipeline: Path, port_base: int, data: Path | None) -> None:
+def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) -> None:
     """Start a launcher of its own session and wait until its stack is ready and has the pipeline's topics."""
     state = state_folder()
     state.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "shardlake", "--pipeline", str(pipeline), "up", "--port-base", str(port_base)]
     command += ["--data", str(data)] if data else []
+    command += ["--s3"] if s3 else []
     log = state / "launcher.log"
     with log.open("wb") as file:
         launcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
@@ -80,7 +84,7 @@ def _not_for_containers(command: str) -> None:
         raise BadInput("Docker itself starts and stops the containers, and keeps their logs.", f"Use `{command}`.")
 
 
-def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None) -> None:
+def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None, *, s3: bool) -> None:
     from shardlake.pipeline import Pipeline
     from shardlake.provision import provision
     from shardlake.stack.stack import Stack
@@ -89,7 +93,7 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    stack = Stack(state_folder(), port_base=port_base, data=data)
+    stack = Stack(state_folder(), port_base=port_base, data=data, s3=s3)
     stack.start(lambda name: err.print(f"{name} is ready"))
     try:
         provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings))
@@ -203,7 +207,7 @@ def _use(pid: int) -> dict[str, Any]:
 
 def logs(
     server: Annotated[
-        str | None, typer.Argument(help="kafka, registry, jobmanager or taskmanager; all without.")
+        str | None, typer.Argument(help="kafka, registry, jobmanager, taskmanager or s3; all without.")
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
     lines: Annotated[int, typer.Option("-n", help="How many of the last lines.")] = 20,

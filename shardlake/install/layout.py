@@ -3,7 +3,7 @@
 <venv>/share/shardlake/
 ├── kafka/         the broker's jars
 ├── registry/      Apicurio, unpacked
-├── flink/         FLINK_HOME: bin, opt and plugins of the wheel; lib with our jars added
+├── flink/         FLINK_HOME: bin, opt and plugins of the wheel; lib with our jars added; plugins-s3, those and S3's
 ├── archives/      class-data archives, one a server
 ├── bin/           shardlake-python: what the task manager starts for functions in Python
 └── stamp          what the above was made from
@@ -21,6 +21,8 @@ ROOT = Path(sys.prefix) / "share" / "shardlake"
 KAFKA = ROOT / "kafka"
 REGISTRY = ROOT / "registry"
 FLINK = ROOT / "flink"
+PLUGINS = FLINK / "plugins"
+PLUGINS_WITH_S3 = FLINK / "plugins-s3"
 ARCHIVES = ROOT / "archives"
 STAMP = ROOT / "stamp"
 
@@ -39,6 +41,11 @@ def pyflink_wheel() -> Path:
         msg = "apache-flink is not installed"
         raise ModuleNotFoundError(msg)
     return Path(spec.origin).parent
+
+
+def weed() -> Path:
+    """SeaweedFS, the S3 server, which its wheel puts beside the Python that runs."""
+    return Path(sys.executable).parent / "weed"
 
 
 def class_path(folder: Path) -> str:

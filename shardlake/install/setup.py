@@ -18,7 +18,7 @@ from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.install import jars, layout, own_jar
 
 NEEDED_DISK_GB = 3
-ROLES = ("kafka", "registry", "flink", "compiler")
+ROLES = ("kafka", "registry", "flink", "s3", "compiler")
 
 
 def is_done() -> bool:
@@ -75,7 +75,7 @@ def check_python() -> None:
 
 def _fetch(roles: Collection[str], say: Callable[[str], None]) -> dict[jars.Jar, Path]:
     pinned = [jar for role in roles for jar in jars.pinned(role)]
-    say(f"{len(pinned)} jars, up to 290 MB where they are not in the download cache")
+    say(f"{len(pinned)} jars, up to 350 MB where they are not in the download cache")
     arrived = 0
 
     def count(_: jars.Jar) -> None:
@@ -93,6 +93,10 @@ def _lay_out_flink() -> None:
     wheel = layout.pyflink_wheel()
     for part in ("bin", "opt", "plugins"):
         (layout.FLINK / part).symlink_to(wheel / part)
+    layout.PLUGINS_WITH_S3.mkdir()
+    for plugin in (wheel / "plugins").iterdir():
+        (layout.PLUGINS_WITH_S3 / plugin.name).symlink_to(plugin)
+    (layout.PLUGINS_WITH_S3 / "s3-fs-hadoop").mkdir()
     (layout.FLINK / "lib").mkdir()
     # flink-python runs the workers of Python functions.
     for bundled in (*(wheel / "lib").glob("*.jar"), *(wheel / "opt").glob("flink-python-*.jar")):
@@ -109,6 +113,8 @@ def _unpack(paths: dict[jars.Jar, Path], roles: Collection[str]) -> None:
             _link(path, layout.KAFKA / jar.file_name)
         elif jar.role == "flink":
             _link(path, layout.FLINK / "lib" / jar.file_name)
+        elif jar.role == "s3":
+            _link(path, layout.PLUGINS_WITH_S3 / "s3-fs-hadoop" / jar.file_name)
         elif jar.role == "compiler":
             _link(path, layout.ROOT / "ecj.jar")
         else:

@@ -17,6 +17,7 @@ from shardlake.install import layout
 from shardlake.stack.java import SHORT_LIVED, TEMPORARY, java, log4j
 from shardlake.stack.ports import HOST, Ports
 from shardlake.stack.server import ServerPlan
+from shardlake.storage import S3
 
 SLOTS = 4
 TASK_HEAP_MB = 1024
@@ -51,9 +52,11 @@ def taskmanager_options() -> list[str]:
     return ["-XX:+UseParallelGC", *(f"-D{AVRO}.{what}={MAX_VALUE_BYTES}" for what in limits), *_wheel_opens().split()]
 
 
-def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
-    """The job manager; its REST API takes jobs from anybody who reaches it, so it is on loopback."""
-    configuration = _configuration(folder, ports)
+def jobmanager(folder: Path, ports: Ports, *, s3: S3 | None = None, train: bool = False) -> ServerPlan:
+    """The job manager; its REST API takes jobs from anybody who reaches it, so it is on loopback.
+
+    With `s3` both managers load the file system for it."""
+    configuration = _configuration(folder, ports, s3)
     options = [*jobmanager_options(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
     return ServerPlan(
         name="jobmanager",
@@ -63,13 +66,15 @@ def jobmanager(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan
         ],
         address=rest_url(ports),
         ready=lambda: _slots(ports) is not None,
-        environment=_environment(configuration),
+        environment=_environment(configuration, s3),
     )
 
 
-def taskmanager(folder: Path, ports: Ports, *, pii: Mapping[str, str], train: bool = False) -> ServerPlan:
+def taskmanager(
+    folder: Path, ports: Ports, *, pii: Mapping[str, str], s3: S3 | None = None, train: bool = False
+) -> ServerPlan:
     """The task manager. It alone is told the key that masks PII, by the variables `pii`."""
-    configuration = _configuration(folder, ports)
+    configuration = _configuration(folder, ports, s3)
     options = [*taskmanager_options(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
     heap_mb = TASK_HEAP_MB + FRAMEWORK_HEAP_MB
     return ServerPlan(
@@ -81,7 +86,7 @@ def taskmanager(folder: Path, ports: Ports, *, pii: Mapping[str, str], train: bo
         address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
         environment={
-            **_environment(configuration),
+            **_environment(configuration, s3),
             **pii,
             "PATH": f"{layout.WORKERS_PYTHON.parent}:{os.environ['PATH']}",
         },
@@ -107,8 +112,10 @@ def _main(main_class: str, configuration: Path) -> list[str]:
     return ["-cp", layout.class_path(layout.FLINK / "lib"), main_class, "--configDir", str(configuration)]
 
 
-def _environment(configuration: Path) -> dict[str, str]:
-    return {"FLINK_CONF_DIR": str(configuration), "FLINK_PLUGINS_DIR": str(layout.FLINK / "plugins")}
+def _environment(configuration: Path, s3: S3 | None) -> dict[str, str]:
+    plugins = layout.PLUGINS_WITH_S3 if s3 else layout.PLUGINS
+    keys = s3.environment() if s3 else {}
+    return {"FLINK_CONF_DIR": str(configuration), "FLINK_PLUGINS_DIR": str(plugins), **keys}
 
 
 def _wheel_opens() -> str:
@@ -117,7 +124,7 @@ def _wheel_opens() -> str:
     return next(line.split("all:", 1)[1].strip() for line in lines if line.strip().startswith("all: --add-exports"))
 
 
-def _configuration(folder: Path, ports: Ports) -> Path:
+def _configuration(folder: Path, ports: Ports, s3: S3 | None) -> Path:
     conf = folder / "conf"
     temporary = folder / TEMPORARY
     for path in (conf, temporary):
@@ -154,6 +161,7 @@ def _configuration(folder: Path, ports: Ports) -> Path:
         "io.tmp.dirs": temporary,
         # Metrics between the two would open one more port each, at random.
         "metrics.internal.query-service.port": 0,
+        **(s3.flink_settings() if s3 else {}),
     }
     (conf / "config.yaml").write_text(as_yaml(settings))
     return conf

@@ -10,11 +10,17 @@ import psutil
 from shardlake.errors import BadInput, Unavailable
 
 HOST = "127.0.0.1"
+LAST = 18
+LEFT_OUT = 11
+"""From the default base this is 9101, where `shardlake lag --serve` and other exporters are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of one stack. With the default base of 9090 the broker has Kafka's own 9092."""
+    """The ports of one stack. With the default base of 9090 the broker has Kafka's own 9092.
+
+    Those whose names begin with `s3` are taken only where the stack has an S3 server.
+    """
 
     kafka: int
     kafka_controller: int
@@ -24,22 +30,31 @@ class Ports:
     flink_jobmanager: int
     flink_blob: int
     flink_taskmanager_data: int
+    s3: int
+    s3_grpc: int
+    s3_master: int
+    s3_master_grpc: int
+    s3_volume: int
+    s3_volume_grpc: int
+    s3_filer: int
+    s3_filer_grpc: int
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
-        """Ports base + 2 to base + 9. Raises BadInput where these are no user ports."""
-        last = base + 1 + len(fields(cls))
-        if not base >= 1022 or last > 65535:
+        """Ports base + 2 to base + 9; S3's are base + 10 and base + 12 to base + 18. Raises BadInput where these are no
+        user ports."""
+        if not 1022 <= base <= 65535 - LAST:
             msg = f"The port base {base} is out of range."
-            raise BadInput(msg, "Choose one from 1022 to 65526: the servers take base + 2 to base + 9.")
-        return cls(*range(base + 2, last + 1))
+            raise BadInput(msg, f"Choose one from 1022 to {65535 - LAST}: the servers take base + 2 to base + {LAST}.")
+        return cls(*(base + distance for distance in range(2, LAST + 1) if distance != LEFT_OUT))
 
-    def check(self) -> None:
+    def check(self, *, s3: bool = False) -> None:
         """Raises Unavailable naming each taken port and the process that holds it."""
+        names = [field.name for field in fields(self) if s3 or not field.name.startswith("s3")]
         taken = [
-            f"{getattr(self, field.name)} ({field.name}), held by {holder(getattr(self, field.name))}"
-            for field in fields(self)
-            if is_taken(getattr(self, field.name))
+            f"{getattr(self, name)} ({name}), held by {holder(getattr(self, name))}"
+            for name in names
+            if is_taken(getattr(self, name))
         ]
         if taken:
             msg = f"{'Port' if len(taken) == 1 else 'Ports'} {'; '.join(taken)}."

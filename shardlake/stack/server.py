@@ -23,6 +23,8 @@ class ServerPlan:
     ready: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 15
+    leaves: tuple[Path, ...] = ()
+    """Files outside its folder that it leaves."""
 
 
 class Server:
@@ -65,13 +67,20 @@ class Server:
         try:
             self._process.wait(self.plan.stop_seconds)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+            self._process.wait()
+        self._tidy()
 
     def kill(self) -> None:
         """SIGKILL, and wait."""
         if self.exit_code() is None:
             self._process.kill()
         self._process.wait()
+        self._tidy()
+
+    def _tidy(self) -> None:
+        for path in self.plan.leaves:
+            path.unlink(missing_ok=True)
 
     def log_tail(self, lines: int = 8) -> str:
         """The last lines of its log, those that name an error where there are any."""

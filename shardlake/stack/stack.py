@@ -1,4 +1,4 @@
-"""The local stack: broker, registry, job manager and task manager as children of one launcher.
+"""The local stack: broker, registry, job manager and task manager, and S3 on request, as children of one launcher.
 
 They start side by side, are stopped in order, and none outlives the launcher: the kernel kills them when it ends,
 however it ends. State is thrown away at the stop unless it has a folder of its own.
@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from shardlake.errors import Unavailable
+from shardlake.errors import BadInput, Unavailable
 from shardlake.install import layout
 from shardlake.pii import KEY_FILE, taskmanager_environment
 from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
@@ -28,12 +28,14 @@ from shardlake.stack.java import TEMPORARY
 from shardlake.stack.kafka import kafka
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
+from shardlake.stack.s3 import BUCKET, own_s3, s3
 from shardlake.stack.server import Server, ServerPlan
+from shardlake.storage import S3
 
 START_SECONDS = 90
 NEEDED_MEMORY_GB = 3
 NEEDED_DISK_GB = 1
-STOP_ORDER = ("taskmanager", "jobmanager", "registry", "kafka")
+STOP_ORDER = ("taskmanager", "jobmanager", "registry", "kafka", "s3")
 
 
 class Stack:
@@ -45,17 +47,21 @@ class Stack:
         *,
         port_base: int = DEFAULT_PORT_BASE,
         data: Path | None = None,
+        s3: bool = False,
         train: bool = False,
     ) -> None:
         """Nothing is started yet. `state` gets the file by which other commands find this stack.
 
-        With `data`, topics, schemas, offsets, checkpoints and the lake are kept there, and come back.
+        With `data`, topics, schemas, offsets, checkpoints and the lake are kept there, and come back. With `s3` the
+        lake and what the jobs keep are in an S3 server of the stack's own.
         """
         self.ports = Ports.from_base(port_base)
         self.state = state
         self.kept = data is not None
         self.data = data.resolve() if data else Path(tempfile.mkdtemp(prefix="shardlake-"))
         self.servers: dict[str, Server] = {}
+        self.has_s3 = s3
+        self._s3 = own_s3(self.ports) if s3 else S3.of(os.environ)
         self._train = train
         self._pii: dict[str, str] = {}
         self._ended: set[str] = set()
@@ -73,13 +79,19 @@ class Stack:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What `Settings` of other processes need to find it."""
+        """What `Settings` of other processes need to find it; with the keys of its S3, for its user alone."""
+        lake, jobs = f"file://{self.data / 'lake'}", str(self.data / "jobs")
+        keys = {}
+        if self.has_s3 and self._s3:
+            lake, jobs = f"s3://{BUCKET}/lake", f"s3://{BUCKET}/jobs"
+            keys = {f"s3_{name}": value for name, value in asdict(self._s3).items()}
         return {
             "kafka_bootstrap_servers": f"127.0.0.1:{self.ports.kafka}",
             "schema_registry_url": registry_url(self.ports),
             "flink_rest_url": rest_url(self.ports),
-            "lake_url": f"file://{self.data / 'lake'}",
-            "jobs_folder": str(self.data / "jobs"),
+            "lake_url": lake,
+            "jobs_folder": jobs,
+            **keys,
         }
 
     def start(
@@ -144,7 +156,8 @@ class Stack:
         if other:
             msg = f"A stack is already running here (process {other['launcher_pid']})."
             raise Unavailable(msg, "Use it, or stop it with `shardlake down`.")
-        self.ports.check()
+        self.ports.check(s3=self.has_s3)
+        self._check_home()
         memory_gb = psutil.virtual_memory().available / 1e9
         if memory_gb < NEEDED_MEMORY_GB:
             msg = f"Only {memory_gb:.1f} GB of memory are free; the stack needs {NEEDED_MEMORY_GB} GB."
@@ -156,9 +169,19 @@ class Stack:
             raise Unavailable(msg, "Free some space, or choose another folder with `--data DIR`.")
         self._pii = taskmanager_environment(self.data)
 
+    def _check_home(self) -> None:
+        """What is kept stays where it is: another home would be an empty lake beside topics that jobs have written."""
+        if self.has_s3 and S3.of(os.environ):
+            msg = "--s3 starts an S3 server of the stack's own, and LAKE_URL or SHARDLAKE_JOBS names another one."
+            raise BadInput(msg, "Unset the variable, or leave out --s3.")
+        if self.has_s3 and next((self.data / "lake").glob("*"), None):
+            raise BadInput(f"{self.data} keeps its lake in files.", "Leave out --s3, or choose another --data DIR.")
+        if not self.has_s3 and (self.data / "s3").exists():
+            raise BadInput(f"{self.data} keeps its lake in S3.", "Add --s3, or choose another --data DIR.")
+
     def _spawn(self) -> None:
         logs = self.state / "logs"
-        for folder in (logs, self.data / "lake", self.data / "jobs", self.state):
+        for folder in (logs, self.state, *(() if self.has_s3 else (self.data / "lake", self.data / "jobs"))):
             folder.mkdir(parents=True, exist_ok=True)
         for log in logs.glob("*.log"):
             log.unlink()
@@ -171,8 +194,10 @@ class Stack:
         self._write_state(ready=False)
 
     def _plans(self) -> Iterator[ServerPlan]:
-        yield jobmanager(self.data / "flink", self.ports, train=self._train)
-        yield taskmanager(self.data / "flink", self.ports, pii=self._pii, train=self._train)
+        if self.has_s3 and self._s3:
+            yield s3(self.data / "s3", self.ports, self._s3)
+        yield jobmanager(self.data / "flink", self.ports, s3=self._s3, train=self._train)
+        yield taskmanager(self.data / "flink", self.ports, pii=self._pii, s3=self._s3, train=self._train)
         yield registry(self.data / "registry", self.ports, train=self._train)
         yield kafka(self.data / "kafka", self.ports, train=self._train)
 
@@ -219,8 +244,11 @@ class Stack:
 
     def _publish(self, content: dict[str, Any]) -> None:
         path = self.state / STACK_FILE
-        path.with_suffix(".new").write_text(json.dumps(content, indent=2))
-        path.with_suffix(".new").replace(path)
+        new = path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)  # it may hold S3's keys
+        new.write_text(json.dumps(content, indent=2))
+        new.replace(path)
 
 
 def find(state: Path) -> dict[str, Any] | None:

@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The plugin's setting."""
+    """The plugin's settings."""
+    parser.addoption("--lake", choices=("files", "s3"), default="files", help="Where stacks keep the lake.")
     parser.addini("shardlake_pipeline", "The pipeline's folder, from pytest's root.", default=".")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Stacks that say nothing of their lake's home take the option's."""
+    if config.getoption("--lake") == "s3":
+        from shardlake.testing import stack
+
+        stack.DEFAULT_HOME.s3 = True
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,14 @@ from shardlake.stack.stack import Stack
 from shardlake.testing.running import Running
 
 
+@dataclass
+class _Home:
+    s3: bool = False
+
+
+DEFAULT_HOME = _Home()
+
+
 @dataclass(frozen=True, slots=True)
 class RunningStack(Running):
     """The local stack. `servers` of `stack` can be killed and restarted by name."""
@@ -43,7 +51,7 @@ def free_port_base() -> int:
     while True:
         base = random.randrange(20_000, 30_000, 20)
         try:
-            Ports.from_base(base).check()
+            Ports.from_base(base).check(s3=True)
         except Unavailable:
             continue
         return base
@@ -51,15 +59,23 @@ def free_port_base() -> int:
 
 @contextmanager
 def running_stack(
-    pipeline_folder: Path, state: Path, *, parallelism: int = 2, checkpoint_seconds: float = 1, data: Path | None = None
+    pipeline_folder: Path,
+    state: Path,
+    *,
+    parallelism: int = 2,
+    checkpoint_seconds: float = 1,
+    data: Path | None = None,
+    s3: bool | None = None,
 ) -> Iterator[RunningStack]:
     """Start a stack with the pipeline's topics and schemas; stop it at the end.
 
-    `state` is a folder for its addresses and logs. Installs the servers where that was not done.
+    `state` is a folder for its addresses and logs. With `s3` its lake is in an S3 server of its own;
+    None is what pytest's option `--lake` says.
+    Installs the servers where that was not done.
     """
     setup.install(lambda _: None)
     pipeline = Pipeline.load(pipeline_folder)
-    with Stack(state, port_base=free_port_base(), data=data) as stack:
+    with Stack(state, port_base=free_port_base(), data=data, s3=DEFAULT_HOME.s3 if s3 is None else s3) as stack:
         settings = Settings.read(**stack.settings, parallelism=parallelism, checkpoint_seconds=checkpoint_seconds)
         provision(pipeline, settings)
         stack.mark_provisioned()
