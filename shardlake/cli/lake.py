@@ -1,9 +1,11 @@
-"""`shardlake lake recount`: the lake's windows held against its archive."""
+"""`shardlake lake recount|uploads`: the lake's windows held against its archive, and what is left over in S3."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,10 +15,14 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
+    from upath import UPath
+
     from shardlake.lake.recount import Recount
     from shardlake.lake.tables import LakeTable
+    from shardlake.lake.uploads import Leftover
 
 SHOWN = 20
+WEEK_HOURS = 168
 app = typer.Typer(no_args_is_help=True, help="The lake's files and tables.")
 
 
@@ -30,7 +36,7 @@ def recount(
     from shardlake.lake.tables import lake_tables
 
     pipeline = Pipeline.load(ctx.obj.pipeline)
-    found = recounts(pipeline, lake_tables(Settings.read().lake_folder, pipeline), options or [])
+    found = recounts(pipeline, lake_tables(Settings.read().lake, pipeline), options or [])
     if json:
         print_json([asdict(one) for one in found])
     else:
@@ -47,6 +53,60 @@ def recount(
     if any(one.differences for one in found):
         msg = "Windows are not what the archive says."
         raise ShardlakeError(msg, "The archive is right: it keeps every event once. See docs/use.md, late events.")
+
+
+@app.command()
+def uploads(
+    abort: Annotated[bool, typer.Option(help="Remove those that nobody needs.")] = False,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Hours. Not below the age of a savepoint of yours that is kept elsewhere.")
+    ] = WEEK_HOURS,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What killed writers left in S3, unfinished uploads and temporary objects; whether jobs may still need them."""
+    from shardlake.lake import uploads as s3
+
+    found = unfinished(Settings.read(), older_than)
+    rows: list[dict[str, Any]] = []
+    for folder, one, why in found:
+        if abort and not why:
+            s3.abort(folder, one)
+        began = datetime.fromtimestamp(one.began_ns / 1e9, UTC)
+        state = why or ("removed" if abort else "not needed")
+        kind = "upload" if one.upload_id else "temporary object"
+        rows.append({"what": kind, "url": one.url, "began": began, "size_bytes": one.size_bytes, "state": state})
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        size = f"{row['size_bytes']:,} bytes"
+        out.print(
+            f"{row['what']} {row['url']}, begun {row['began']:%Y-%m-%d %H:%M:%S}, {size}: {row['state']}",
+            markup=False,
+            soft_wrap=True,
+        )
+    free = sum(not why for _, _, why in found)
+    words = "removed" if abort else "not needed: remove with --abort" if free else "not needed"
+    out.print(f"{len(found):,} unfinished uploads and temporary objects, {free:,} {words}")
+
+
+def unfinished(settings: Settings, older_than_hours: float) -> list[tuple[UPath, Leftover, str]]:
+    """What is left over in the lake and in the jobs' folder, with its folder, and why it may not be removed, '' where
+    it may. Raises BadInput where neither is in S3."""
+    from shardlake.flink.needed import Needed
+    from shardlake.lake.uploads import leftovers
+    from shardlake.storage import is_remote
+
+    folders = [folder for folder in (settings.lake, settings.jobs) if is_remote(folder)]
+    if not folders:
+        raise BadInput("Neither the lake nor what the jobs keep is in S3.", "Files leave nothing like it.")
+    found = [(folder, one) for folder in folders for one in leftovers(folder)]
+    old_ns = time.time_ns() - round(older_than_hours * 3600e9)
+    needed = Needed(settings.jobs, [one.name for _, one in found if one.began_ns < old_ns])
+    return [
+        (folder, one, needed.why(one.name, one.began_ns) or ("" if one.began_ns < old_ns else "young"))
+        for folder, one in found
+    ]
 
 
 def recounts(

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from shardlake import compose
-from shardlake.doctor import containers, data, jobs, machine, servers
+from shardlake.doctor import containers, data, jobs, machine, servers, storage
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import BadInput
 from shardlake.pipeline import Pipeline
@@ -29,6 +29,8 @@ def diagnose(pipeline_folder: Path, port_base: int) -> list[Finding]:
     stack = find(state_folder())
     settings = Settings.read()
     found = examine([Check("machine", partial(machine.machine, stack, port_base))])
+    if any(url.startswith("s3") for url in (settings.lake_url, settings.jobs_folder)):
+        found += examine([Check("S3", partial(storage.storage, settings))])
     down: list[Finding] = []
     if stack:
         found += examine([Check("space", partial(machine.space, stack, settings))])
