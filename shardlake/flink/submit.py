@@ -67,8 +67,6 @@ class Plans:
 def client_environment(configuration: Path | None = None) -> dict[str, str]:
     """The environment that PyFlink's client JVM needs; `configuration` is a folder with a Flink config.yaml."""
     conf = configuration or layout.FLINK / "conf"
-    if configuration is None and not conf.exists():
-        conf.symlink_to(layout.pyflink_wheel() / "conf")
     return {
         **os.environ,
         "JAVA_HOME": str(layout.JAVA_HOME),

@@ -3,7 +3,7 @@
 <venv>/share/shardlake/
 ├── kafka/         the broker's jars
 ├── registry/      Apicurio, unpacked
-├── flink/         FLINK_HOME: bin, opt and plugins of the wheel; lib with our jars added; plugins-s3, those and S3's
+├── flink/         FLINK_HOME: bin, conf, opt and plugins of the wheel; lib with our jars; plugins-s3: with S3
 ├── archives/      class-data archives, one a server
 ├── bin/           shardlake-python: what the task manager starts for functions in Python
 └── stamp          what the above was made from

@@ -91,7 +91,7 @@ def _lay_out_flink() -> None:
     shutil.rmtree(layout.FLINK, ignore_errors=True)
     layout.FLINK.mkdir(parents=True)
     wheel = layout.pyflink_wheel()
-    for part in ("bin", "opt", "plugins"):
+    for part in ("bin", "conf", "opt", "plugins"):
         (layout.FLINK / part).symlink_to(wheel / part)
     layout.PLUGINS_WITH_S3.mkdir()
     for plugin in (wheel / "plugins").iterdir():

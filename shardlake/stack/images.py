@@ -21,7 +21,7 @@ ZOOKEEPER_MAIN = "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server
 def main() -> None:
     """Put one image's server together; its files go to a new folder."""
     role, folder = sys.argv[1], Path(sys.argv[2])
-    setup.put_together((role, "compiler") if role == "flink" else (role,), print)
+    setup.put_together((role, "s3", "compiler") if role == "flink" else (role,), print)
     folder.mkdir(parents=True)
     {"kafka": _kafka, "registry": _registry, "flink": _flink}[role](folder)
     (folder / "version").write_text(f"{role} {_version(role)}\n")

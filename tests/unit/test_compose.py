@@ -77,7 +77,7 @@ def test_addresses_follow_env_and_environment(tmp_path: Path) -> None:
     found = compose.settings(tmp_path, {"REGISTRY_PORT": "6005"})
     assert found["kafka_bootstrap_servers"] == "127.0.0.1:19092,127.0.0.1:5002,127.0.0.1:19094"
     assert found["schema_registry_url"] == "http://127.0.0.1:6005/apis/ccompat/v7"
-    settings = Settings(**found)
+    settings = Settings.model_validate(found)
     assert settings.jobs_kafka == SERVICES["setup"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
     assert settings.jobs_registry == SERVICES["setup"]["environment"]["SCHEMA_REGISTRY_URL"]
     assert settings.lake_url == SERVICES["setup"]["environment"]["LAKE_URL"]
