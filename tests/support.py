@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -41,6 +42,14 @@ def copy_pipeline(target: Path, partitions: int) -> Path:
     topics = target / "schemas" / "topics.toml"
     topics.write_text(topics.read_text().replace("partitions = 4", f"partitions = {partitions}"))
     return target
+
+
+def with_field(folder: Path, schema: str, field: dict[str, Any]) -> Path:
+    """A pipeline's folder, with one more field in one of its schemas."""
+    file = folder / "schemas" / f"{schema}.avsc"
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps({**record, "fields": [*record["fields"], field]}))
+    return folder
 
 
 def event(number: int, **fields: Any) -> dict[str, Any]:

@@ -9,13 +9,18 @@ servers see `shardlake.testing.jobs`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from shardlake.testing.containers import RunningContainers
     from shardlake.testing.stack import RunningStack
+
+CONTAINERS = "SHARDLAKE_CONTAINERS"
+"""Set to `required` where tests in containers must not be skipped."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,3 +45,27 @@ def shardlake_stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPa
     folder = pytestconfig.rootpath / pytestconfig.getini("shardlake_pipeline")
     with running_stack(folder, tmp_path_factory.mktemp("shardlake")) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def shardlake_containers(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningContainers]:
+    """The servers of compose.yaml as containers on free ports, with the pipeline's topics and schemas; gone at the end.
+
+    Skipped, with the reason, where no Docker engine answers; that fails where SHARDLAKE_CONTAINERS=required.
+    """
+    pytest.importorskip("testcontainers", reason='testcontainers is missing: pip install "shardlake[containers]"')
+    from shardlake.errors import Unavailable
+    from shardlake.stack.containers import docker
+    from shardlake.testing.containers import running_containers
+
+    try:
+        docker("info")
+    except Unavailable as error:
+        if os.environ.get(CONTAINERS) == "required":
+            pytest.fail(f"{CONTAINERS} is set to required. {error.message} {error.hint}")
+        pytest.skip(f"{error.message} {error.hint}")
+    folder = pytestconfig.rootpath / pytestconfig.getini("shardlake_pipeline")
+    with running_containers(folder, tmp_path_factory.mktemp("containers")) as containers:
+        yield containers

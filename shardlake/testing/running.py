@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shardlake.child import die_with_parent
@@ -42,13 +43,13 @@ class Running:
         assert done.returncode == exit_code, f"exit code {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a `shardlake` command; its output is one pipe. It ends with the test run at the latest."""
         return subprocess.Popen(
             self.command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=self.environment,
+            env=environment or self.environment,
             preexec_fn=die_with_parent(),
         )

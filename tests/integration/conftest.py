@@ -1,0 +1,74 @@
+"""One set of containers for all tests, with the jobs running and one run of ledgers: each test ends with `verify`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shardlake import ledger, topics
+from shardlake.lake.accounting import account
+from shardlake.lake.verdict import VERDICT_FILE
+from shardlake.testing.containers import RunningContainers
+from tests.support import wait_for
+
+SETTLE_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way from producers to the lake, in containers."""
+
+    containers: RunningContainers
+    run: Path
+
+    @property
+    def servers(self) -> str:
+        """The brokers, as this machine reaches them."""
+        return self.containers.settings.kafka_bootstrap_servers
+
+    def produce(self, *arguments: str) -> list[str]:
+        """Arguments of `produce` that keep a ledger in the run."""
+        return ["produce", *arguments, "--ledger", str(self.run), "--json"]
+
+    def acknowledged(self) -> int:
+        """How many events the ledgers say were acknowledged, so far."""
+        return sum(len(one.acknowledged) for one in ledger.of_run(self.run))
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """A query over the lake in S3."""
+        found: list[dict[str, Any]] = json.loads(self.containers.shardlake("query", "--json", sql))
+        return found
+
+    def ends(self) -> dict[int, int]:
+        """The end offset of each partition of the topic of events."""
+        offsets = topics.offsets(self.servers, self.containers.pipeline.events_topic.name)
+        return {partition: end for partition, (_, end) in offsets.items()}
+
+    def await_accounted_for(self) -> None:
+        """Until every record of the topic is a row in S3 or a dead letter, exactly once."""
+        topic, lake = self.containers.pipeline.events_topic, self.containers.settings.lake
+        wait_for(lambda: all(one.holds for one in account(self.servers, topic, lake)), SETTLE_SECONDS, "the sum")
+
+    def verify(self) -> dict[str, Any]:
+        """`verify`, of everything that was sent since the containers came up, must hold; what it says."""
+        self.containers.shardlake("verify", str(self.run))
+        found: dict[str, Any] = json.loads((self.run / VERDICT_FILE).read_text())
+        assert found["conclusion"] == "holds"
+        return found
+
+    def job(self) -> dict[str, Any]:
+        """The application, as `jobs list` tells of it."""
+        (job, *_) = json.loads(self.containers.shardlake("jobs", "list", "--json"))
+        found: dict[str, Any] = job
+        return found
+
+
+@pytest.fixture(scope="session")
+def way(shardlake_containers: RunningContainers, tmp_path_factory: pytest.TempPathFactory) -> Way:
+    """The containers with the jobs running."""
+    shardlake_containers.shardlake("jobs", "run")
+    return Way(shardlake_containers, tmp_path_factory.mktemp("ledgers") / "run")

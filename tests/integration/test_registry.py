@@ -1,0 +1,70 @@
+"""The registry down for a minute: what the jobs know goes on, a schema that they have not seen waits, none is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shardlake import topics
+from shardlake.pipeline import Pipeline
+from tests.integration.conftest import Way
+from tests.support import copy_pipeline, wait_for, with_field
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+DOWN_SECONDS = 60
+ZONE = {"name": "zone", "type": ["null", "string"], "default": None, "doc": "Where it ran."}
+LINES = 20
+
+
+def line(number: int) -> str:
+    return json.dumps({"ts": f"2026-11-25T10:00:{number:02}Z", "msg": f"line {number}", "zone": "north"}) + "\n"
+
+
+def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path) -> None:
+    folder = with_field(copy_pipeline(tmp_path / "second", 4), "app_log", ZONE)
+    second = replace(way.containers, pipeline=Pipeline.load(folder))
+    second.shardlake("schema", "register")
+    log = tmp_path / "zones.json"
+    log.write_text("")
+    following = second.start(
+        *way.produce("--follow", str(log), "--format", "json", "--field", "zone=zone", "--service", "zones"),
+        "--state",
+        str(tmp_path / "state"),
+    )
+    known = way.containers.start(*way.produce("--synthetic", "--rate", "100", "--duration", "40", "--seed", "31"))
+    dead = str(way.containers.pipeline.events_topic.dead_letters)
+    letters = topics.offsets(way.servers, dead)
+    before = way.acknowledged()
+    wait_for(lambda: way.acknowledged() > before, 40, "both producers to have asked the registry")
+    time.sleep(3)
+
+    way.containers.kill("registry")
+    down = time.monotonic()
+
+    def rows() -> int:
+        return int(way.rows("SELECT count(*) AS n FROM app_logs")[0]["n"])
+
+    archived = rows()
+    wait_for(lambda: rows() > archived + 200, 40, "known schemas to go on")
+    with log.open("a") as file:
+        file.writelines(line(number) for number in range(LINES))
+    at_append = way.acknowledged()
+    wait_for(lambda: way.acknowledged() >= at_append + LINES, 30, "the unknown schema's events to be sent")
+    time.sleep(max(0.0, DOWN_SECONDS - (time.monotonic() - down)))
+    assert way.rows("SELECT count(*) AS n FROM app_logs WHERE service = 'zones'") == [{"n": 0}]
+    assert topics.offsets(way.servers, dead) == letters
+
+    way.containers.start_again("registry")
+    assert json.loads(known.communicate(timeout=90)[0])["acknowledged"] == 4000
+    following.send_signal(signal.SIGTERM)
+    following.communicate(timeout=30)
+    way.await_accounted_for()
+    assert way.rows("SELECT count(*) AS n FROM app_logs WHERE service = 'zones'") == [{"n": LINES}]
+    assert topics.offsets(way.servers, dead) == letters
+    assert way.verify()["counts"] == {}

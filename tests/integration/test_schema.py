@@ -1,0 +1,50 @@
+"""A second version of the events, registered and sent while the first one is produced, and then written by the jobs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shardlake.pipeline import Pipeline
+from tests.integration.conftest import Way
+from tests.support import copy_pipeline, wait_for, with_field
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+
+REGION = {"name": "region", "type": ["null", "string"], "default": None, "doc": "Where it ran."}
+
+
+def test_two_versions_flow_side_by_side(way: Way, tmp_path: Path) -> None:
+    folder = with_field(copy_pipeline(tmp_path / "second", 4), "app_log", REGION)
+    second = replace(way.containers, pipeline=Pipeline.load(folder))
+    before = way.acknowledged()
+    first_producing = way.containers.start(
+        *way.produce("--synthetic", "--rate", "200", "--duration", "15", "--seed", "41")
+    )
+    wait_for(lambda: way.acknowledged() > before, 30, "the first version to flow")
+    second.shardlake("schema", "register")
+    second_producing = second.start(*way.produce("--synthetic", "--rate", "200", "--duration", "8", "--seed", "42"))
+    assert first_producing.poll() is None
+    assert json.loads(second_producing.communicate(timeout=60)[0])["acknowledged"] == 1600
+    assert json.loads(first_producing.communicate(timeout=60)[0])["acknowledged"] == 3000
+    way.await_accounted_for()
+    assert way.verify()["counts"] == {}
+
+    # The jobs of the second version go on from the first one's savepoint, and the lake has the new column.
+    way.containers.shardlake("jobs", "stop")
+    second.shardlake("jobs", "run")
+    lines = tmp_path / "regions.json"
+    lines.write_text(
+        "".join(json.dumps({"ts": "2026-11-25T10:00:00Z", "msg": "x", "region": "north"}) + "\n" for _ in range(50))
+    )
+    second.shardlake(*way.produce(str(lines), "--format", "json", "--field", "region=region", "--service", "regions"))
+    way.await_accounted_for()
+    found = json.loads(
+        second.shardlake("query", "--json", "SELECT region, count(*) AS n FROM app_logs GROUP BY 1 ORDER BY 1")
+    )
+    assert {"region": "north", "n": 50} in found
+    assert {row["region"] for row in found} == {None, "north"}
+    assert replace(way, containers=second).verify()["counts"] == {}
