@@ -98,7 +98,7 @@ def run(
 
 def _submit(stack: RunningStack) -> None:
     """Run as the client: the application's own code, over another topic, bounded, with either format."""
-    from shardlake.flink import application
+    from shardlake.flink import application, inserts
     from shardlake.flink.job import Tables
     from shardlake.flink.submit import REMOTE, client_environment
     from shardlake.flink.tables import table_definitions
@@ -117,7 +117,7 @@ def _submit(stack: RunningStack) -> None:
         return [insert for job in jobs for insert in pipeline.load_module("flink_jobs", job).build(tables)]
 
     changes: dict[str, Any] = {"table_definitions": bounded} | ({} if ours else {"build": without_dead_letters})
-    with patch.multiple(application, **changes):
+    with patch.multiple(inserts, **changes):
         _, statements = application.statement_set(stack.pipeline, stack.settings, chosen)
     statements.execute()
 

@@ -20,7 +20,7 @@ METRICS_SECONDS = 3
 
 def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
     """The application that `drain` needs, with the jobs that are running, its planning begun."""
-    from shardlake.flink.application import jobs_of
+    from shardlake.flink.inserts import jobs_of
     from shardlake.flink.submit import Submission
 
     log = state_folder() / "logs" / "finish.log"
@@ -80,8 +80,8 @@ def _committed(settings: Settings, topic: str) -> dict[int, int]:
 
 def running(settings: Settings) -> Job:
     """The running application. Raises ShardlakeError where none runs."""
-    from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.inserts import NAME
 
     job = Cluster(settings.flink_rest_url).running(NAME)
     if job is None:

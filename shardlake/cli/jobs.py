@@ -49,8 +49,8 @@ def start(
     pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: str | None = None
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
-    from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.inserts import NAME
     from shardlake.flink.job import parse_options
     from shardlake.flink.resume import next_start
     from shardlake.flink.submit import Submission

@@ -19,8 +19,8 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     Raises ShardlakeError while the jobs run, BadInput where a topic no longer holds what the lake does: then writing it
     again would lose.
     """
-    from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.inserts import NAME
     from shardlake.lake.accounting import rows_by_partition
     from shardlake.lake.uploads import abort, leftovers
     from shardlake.provision import provision

@@ -10,8 +10,8 @@ import requests
 
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS
-from shardlake.flink.application import NAME
 from shardlake.flink.cluster import ENDED
+from shardlake.flink.inserts import NAME
 from shardlake.flink.resume import LastEnd, lost_savepoint, newest_state
 from shardlake.settings import Settings
 

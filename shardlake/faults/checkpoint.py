@@ -10,8 +10,8 @@ import time
 from threading import Event, Thread
 
 from shardlake.errors import ShardlakeError
-from shardlake.flink.application import NAME
 from shardlake.flink.cluster import Cluster
+from shardlake.flink.inserts import NAME
 from shardlake.settings import Settings
 from shardlake.storage import Folder
 

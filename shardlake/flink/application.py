@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shardlake.errors import BadInput
 from shardlake.flink import plan
-from shardlake.flink.job import Insert, Tables
+from shardlake.flink.endpoints import Endpoints
+from shardlake.flink.inserts import Jobs, execute, on_any_flink, statements_of
 from shardlake.flink.submit import REFUSED
-from shardlake.flink.tables import dead_letters_query, table_definitions
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
@@ -25,30 +24,6 @@ from shardlake.storage import S3, as_url, is_remote
 
 if TYPE_CHECKING:
     from pyflink.table import StatementSet, TableEnvironment
-
-NAME = "shardlake: "
-
-
-Jobs = Mapping[str, Mapping[str, str]]
-"""The options of each job, by its name."""
-
-
-def name_of(jobs: Jobs) -> str:
-    """The application's name in Flink, which tells what is in it: `shardlake: archive, sessions(gap_minutes=10)`."""
-    described = []
-    for job, options in jobs.items():
-        given = " ".join(f"{name}={value}" for name, value in options.items())
-        described.append(f"{job}({given})" if given else job)
-    return NAME + ", ".join(described)
-
-
-def jobs_of(name: str) -> dict[str, dict[str, str]]:
-    """The jobs of an application and their options, from its name."""
-    found = {}
-    for part in name.removeprefix(NAME).split(", "):
-        job, _, options = part.rstrip(")").partition("(")
-        found[job] = dict(one.split("=", 1) for one in options.split())
-    return found
 
 
 def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, draining: bool = False) -> dict[str, str]:
@@ -59,16 +34,12 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
     open).
     """
     return {
-        "pipeline.name": name_of(jobs),
+        **on_any_flink(jobs, 0 if draining else settings.idle_seconds),
         "execution.target": "remote",
         "execution.attached": "false",
         "rest.address": settings.flink_rest_url.split("//")[1].split(":")[0],
         "rest.port": settings.flink_rest_url.rsplit(":", 1)[1].strip("/"),
         "parallelism.default": str(settings.parallelism),
-        # Fixed, so that a savepoint fits whatever the parallelism.
-        "pipeline.max-parallelism": "128",
-        # Copies of rows between chained operators cost 13 % of a run; the decoder makes a new row for each record.
-        "pipeline.object-reuse": "true",
         "execution.checkpointing.interval": f"{round(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.dir": as_url(settings.jobs / "checkpoints"),
@@ -87,32 +58,7 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
         "python.files": f"file://{python_files}",
         "python.executable": layout.WORKERS_PYTHON.name,
         "python.client.executable": sys.executable,
-        "table.local-time-zone": "UTC",
-        # A partition that gets nothing must not hold back every window; one that is only slow must: what it has would
-        # be late. On a machine whose cores are taken, the first record of a backlog may come after more than 10 s.
-        "table.exec.source.idle-timeout": "0 s" if draining else f"{round(settings.idle_seconds * 1000)} ms",
     }
-
-
-def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs) -> list[Insert]:
-    """Every job's inserts, checked against their sinks' columns, and the dead letters'.
-
-    Raises BadInput for an unknown job, or one whose columns are not its sink's.
-    """
-    inserts = [
-        insert
-        for job, options in jobs.items()
-        for insert in pipeline.load_module("flink_jobs", job).build(Tables(environment, pipeline, options))
-    ]
-    for insert in inserts:
-        wanted = environment.from_path(insert.sink).get_resolved_schema().get_column_names()
-        given = insert.table.get_resolved_schema().get_column_names()
-        if wanted != given:
-            msg = f"A job inserts {', '.join(given)} into {insert.sink}, whose columns are {', '.join(wanted)}."
-            raise BadInput(msg, "Name and order them as the schema does.")
-    for topic in pipeline.sources:
-        inserts.append(Insert(f"topics.`{topic.dead_letters}`", environment.sql_query(dead_letters_query(topic))))
-    return inserts
 
 
 def statement_set(
@@ -136,12 +82,12 @@ def statement_set(
     environment = TableEnvironment.create(
         EnvironmentSettings.new_instance().in_streaming_mode().with_configuration(flink).build()
     )
-    for statement in table_definitions(pipeline, settings, start_offsets):
-        environment.execute_sql(statement)
-    statements = environment.create_statement_set()
-    for insert in build(environment, pipeline, jobs):
-        statements.add_insert(insert.sink, insert.table)
-    return environment, statements
+    where = Endpoints(
+        settings.jobs_kafka or settings.kafka_bootstrap_servers,
+        settings.jobs_registry or settings.schema_registry_url,
+        as_url(settings.lake),
+    )
+    return environment, statements_of(environment, pipeline, where, jobs, start_offsets)
 
 
 def _load_file_systems(s3: S3) -> None:
@@ -168,8 +114,6 @@ def main() -> None:
         start_offsets=request["start_offsets"],
         draining=request["draining"],
     )
-    from pyflink.table import PlanReference
-
     compiled = plan.numbered(statements.compile_plan().as_json_string())
     line = sys.stdin.readline()
     if not line:  # whoever asked has given up
@@ -182,11 +126,8 @@ def main() -> None:
             change = plan.compare(go["plan"], compiled)
         if change.removed:
             environment.get_config().set("execution.state-recovery.ignore-unclaimed-state", "true")
-    loaded = environment.load_plan(PlanReference.from_json_string(compiled))
-    # PyFlink 2.3 gives a loaded plan Java's environment, which lacks what executing asks of Python's.
-    loaded._t_env = environment  # noqa: SLF001
-    job_id = loaded.execute().get_job_client().get_job_id()
-    sys.stdout.write(json.dumps({"job_id": str(job_id), "plan": compiled, **asdict(change)}))
+    job_id = execute(environment, compiled)
+    sys.stdout.write(json.dumps({"job_id": job_id, "plan": compiled, **asdict(change)}))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 
 from shardlake import dead_letter
 from shardlake.flink.columns import PROVENANCE, columns
+from shardlake.flink.endpoints import Endpoints
 from shardlake.pipeline import Pipeline, Topic
-from shardlake.settings import Settings
-from shardlake.storage import as_url
 
 GROUP = "shardlake-jobs"
 """The consumer group whose offsets show how far the checkpointed work is."""
@@ -38,7 +37,7 @@ def interval(seconds: int) -> str:
 
 
 def table_definitions(
-    pipeline: Pipeline, settings: Settings, start_offsets: Mapping[str, str] | None = None
+    pipeline: Pipeline, endpoints: Endpoints, start_offsets: Mapping[str, str] | None = None
 ) -> Iterator[str]:
     """The statements that make every table, in order. `start_offsets` are as `scan.startup.specific-offsets`."""
     yield "CREATE TEMPORARY SYSTEM FUNCTION MASK AS 'io.shardlake.flink.Mask'"
@@ -48,14 +47,14 @@ def table_definitions(
     for database in ("decoded", "topics", "lake"):
         yield f"CREATE DATABASE {database}"
     for topic in pipeline.sources:
-        yield _decoded(pipeline, topic, settings, (start_offsets or {}).get(topic.name))
+        yield _decoded(pipeline, topic, endpoints, (start_offsets or {}).get(topic.name))
         yield _valid(pipeline, topic)
     for topic in pipeline.topics.values():
         if topic.lake_table:
-            yield _lake_sink(pipeline, topic, settings)
+            yield _lake_sink(pipeline, topic, endpoints)
         if topic in pipeline.sources or not topic.partitions:
             continue
-        yield _topic_sink(pipeline, topic, settings) if topic.schema else _bytes_sink(topic, settings)
+        yield _topic_sink(pipeline, topic, endpoints) if topic.schema else _bytes_sink(topic, endpoints)
 
 
 def dead_letters_query(topic: Topic) -> str:
@@ -85,7 +84,7 @@ def _in_time(topic: Topic) -> str:
     return f"{time} IS NULL OR ({time} >= TO_TIMESTAMP_LTZ(0, 3) AND {time} <= arrival_time + {IN_FUTURE})"
 
 
-def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets: str | None) -> str:
+def _decoded(pipeline: Pipeline, topic: Topic, endpoints: Endpoints, start_offsets: str | None) -> str:
     schema = pipeline.schema_of(topic)
     fields = [f"`{column.name}` {column.type}" for column in columns(schema)]
     metadata = [
@@ -106,7 +105,7 @@ def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets
         delay = interval(topic.out_of_order_seconds)
         metadata.append(f"WATERMARK FOR {time} AS CASE WHEN {_in_time(topic)} THEN {time} - {delay} END")
     options = {
-        **_connector(topic, settings),
+        **_connector(topic, endpoints),
         "connector": "kafka-events",
         "properties.group.id": GROUP,
         "properties.auto.offset.reset": "earliest",
@@ -118,7 +117,7 @@ def _decoded(pipeline: Pipeline, topic: Topic, settings: Settings, start_offsets
         "key.fields": "kafka_key",
         "value.fields-include": "EXCEPT_KEY",
         "value.format": "avro-dead-letter",
-        "value.avro-dead-letter.url": settings.jobs_registry or settings.schema_registry_url,
+        "value.avro-dead-letter.url": endpoints.schema_registry_url,
         "value.avro-dead-letter.subject": topic.subject,
         "value.avro-dead-letter.schema": json.dumps(schema),
     }
@@ -138,12 +137,12 @@ def _valid(pipeline: Pipeline, topic: Topic) -> str:
     )
 
 
-def _lake_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
+def _lake_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:
     archived = topic in pipeline.sources
     fields = [f"`{column.name}` {column.type}" for column in columns(pipeline.schema_of(topic))]
     options = {
         "connector": "lake",
-        "path": as_url(settings.lake / str(topic.lake_table)),
+        "path": f"{endpoints.lake_url}/{topic.lake_table}",
         # An event without a time of its own is kept in the hour in which it arrived.
         "partition-time": f"{topic.event_time};arrival_time" if archived else str(topic.event_time),
     }
@@ -151,7 +150,7 @@ def _lake_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
     return f"CREATE TABLE lake.{topic.lake_table} ({names}) {_with(options)}"
 
 
-def _topic_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
+def _topic_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:
     schema = pipeline.schema_of(topic)
     # The format derives timestamp-millis from TIMESTAMP alone, and the time zone here is UTC.
     types = {"TIMESTAMP_LTZ(3)": "TIMESTAMP(3)", "TIMESTAMP_LTZ(6)": "TIMESTAMP(6)"}
@@ -160,10 +159,10 @@ def _topic_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
         for column in columns(schema)
     ]
     options = {
-        **_connector(topic, settings),
+        **_connector(topic, endpoints),
         **_exactly_once(topic),
         "value.format": "avro-confluent",
-        "value.avro-confluent.url": settings.jobs_registry or settings.schema_registry_url,
+        "value.avro-confluent.url": endpoints.schema_registry_url,
         "value.avro-confluent.subject": topic.subject,
         "value.avro-confluent.schema": json.dumps(schema),
     }
@@ -172,9 +171,9 @@ def _topic_sink(pipeline: Pipeline, topic: Topic, settings: Settings) -> str:
     return f"CREATE TABLE topics.`{topic.name}` ({', '.join(fields)}) {_with(options)}"
 
 
-def _bytes_sink(topic: Topic, settings: Settings) -> str:
+def _bytes_sink(topic: Topic, endpoints: Endpoints) -> str:
     options = {
-        **_connector(topic, settings),
+        **_connector(topic, endpoints),
         **_exactly_once(topic),
         "key.format": "raw",
         "key.fields": "kafka_key",
@@ -188,11 +187,12 @@ def _bytes_sink(topic: Topic, settings: Settings) -> str:
     return f"CREATE TABLE topics.`{topic.name}` ({fields}) {_with(options)}"
 
 
-def _connector(topic: Topic, settings: Settings) -> dict[str, str]:
+def _connector(topic: Topic, endpoints: Endpoints) -> dict[str, str]:
     return {
         "connector": "kafka",
         "topic": topic.name,
-        "properties.bootstrap.servers": settings.jobs_kafka or settings.kafka_bootstrap_servers,
+        "properties.bootstrap.servers": endpoints.kafka_bootstrap_servers,
+        **{f"properties.{name}": value for name, value in endpoints.kafka.items()},
     }
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from shardlake.errors import BadInput
 from shardlake.flink.columns import PROVENANCE, columns
+from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.submit import client_environment
 from shardlake.flink.tables import interval, table_definitions, view_name
 from shardlake.pipeline import Pipeline, Topic
-from shardlake.settings import Settings
 
 Row = dict[str, Any]
 KEY = "a key for tests"
@@ -48,7 +48,7 @@ def run_job(
         for topic in pipeline.sources:
             _write(Path(folder) / f"{topic.name}.json", _arrived(topic, events.get(topic.name, [])))
         sinks = _define(environment, pipeline, Path(folder))
-        from shardlake.flink.application import build
+        from shardlake.flink.inserts import build
 
         statements = environment.create_statement_set()
         inserts = [insert for insert in build(environment, pipeline, {job: options or {}}) if insert.sink in sinks]
@@ -62,7 +62,7 @@ def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, tup
     """The same tables as in production, each a folder of JSON instead; by name each sink's folder and columns of
     times."""
     sinks = {}
-    for statement in table_definitions(pipeline, Settings.read(lake_url=f"file://{folder}")):
+    for statement in table_definitions(pipeline, Endpoints("", "", f"file://{folder}")):
         if not statement.startswith("CREATE TABLE"):
             environment.execute_sql(statement)
             continue

@@ -1,0 +1,103 @@
+"""All jobs of an application: what they are called in Flink, and what they insert.
+
+Needs the standard library and PyFlink alone, as all that it imports: a package for another Flink takes it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from shardlake.errors import BadInput
+from shardlake.flink.endpoints import Endpoints
+from shardlake.flink.job import Insert, Tables
+from shardlake.flink.tables import dead_letters_query, table_definitions
+from shardlake.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from pyflink.table import StatementSet, TableEnvironment
+
+NAME = "shardlake: "
+
+Jobs = Mapping[str, Mapping[str, str]]
+"""The options of each job, by its name."""
+
+
+def name_of(jobs: Jobs) -> str:
+    """The application's name in Flink, which tells what is in it: `shardlake: archive, sessions(gap_minutes=10)`."""
+    described = []
+    for job, options in jobs.items():
+        given = " ".join(f"{name}={value}" for name, value in options.items())
+        described.append(f"{job}({given})" if given else job)
+    return NAME + ", ".join(described)
+
+
+def jobs_of(name: str) -> dict[str, dict[str, str]]:
+    """The jobs of an application and their options, from its name."""
+    found = {}
+    for part in name.removeprefix(NAME).split(", "):
+        job, _, options = part.rstrip(")").partition("(")
+        found[job] = dict(one.split("=", 1) for one in options.split())
+    return found
+
+
+def on_any_flink(jobs: Jobs, idle_seconds: float) -> dict[str, str]:
+    """Flink's settings that the jobs need wherever they run; all else is the cluster's. With 0 no source is idle."""
+    return {
+        "pipeline.name": name_of(jobs),
+        # Fixed, so that a savepoint fits whatever the parallelism.
+        "pipeline.max-parallelism": "128",
+        # Copies of rows between chained operators cost 13 % of a run; the decoder makes a new row for each record.
+        "pipeline.object-reuse": "true",
+        "table.local-time-zone": "UTC",
+        # A partition that gets nothing must not hold back every window; one that is only slow must: what it has would
+        # be late. On a machine whose cores are taken, the first record of a backlog may come after more than 10 s.
+        "table.exec.source.idle-timeout": f"{round(idle_seconds * 1000)} ms",
+    }
+
+
+def statements_of(
+    environment: TableEnvironment,
+    pipeline: Pipeline,
+    endpoints: Endpoints,
+    jobs: Jobs,
+    start_offsets: Mapping[str, str] | None = None,
+) -> StatementSet:
+    """The whole application in `environment`, its tables made and its inserts checked."""
+    for statement in table_definitions(pipeline, endpoints, start_offsets):
+        environment.execute_sql(statement)
+    statements = environment.create_statement_set()
+    for insert in build(environment, pipeline, jobs):
+        statements.add_insert(insert.sink, insert.table)
+    return statements
+
+
+def execute(environment: TableEnvironment, compiled: str) -> str:
+    """Submit a compiled plan, as JSON; the job's id."""
+    from pyflink.table import PlanReference
+
+    loaded = environment.load_plan(PlanReference.from_json_string(compiled))
+    # PyFlink gives a loaded plan Java's environment, which lacks what executing asks of Python's.
+    loaded._t_env = environment  # noqa: SLF001
+    return str(loaded.execute().get_job_client().get_job_id())
+
+
+def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs) -> list[Insert]:
+    """Every job's inserts, checked against their sinks' columns, and the dead letters'.
+
+    Raises BadInput for an unknown job, or one whose columns are not its sink's.
+    """
+    inserts = [
+        insert
+        for job, options in jobs.items()
+        for insert in pipeline.load_module("flink_jobs", job).build(Tables(environment, pipeline, options))
+    ]
+    for insert in inserts:
+        wanted = environment.from_path(insert.sink).get_resolved_schema().get_column_names()
+        given = insert.table.get_resolved_schema().get_column_names()
+        if wanted != given:
+            msg = f"A job inserts {', '.join(given)} into {insert.sink}, whose columns are {', '.join(wanted)}."
+            raise BadInput(msg, "Name and order them as the schema does.")
+    for topic in pipeline.sources:
+        inserts.append(Insert(f"topics.`{topic.dead_letters}`", environment.sql_query(dead_letters_query(topic))))
+    return inserts
