@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults test test-unit check format bench-jobs bench-producer bench-follow bench-verify lock clean
+.PHONY: help setup demo faults package test test-unit check format bench-jobs bench-producer bench-follow bench-verify lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: $(VENV)/installed ## logs through Kafka and Flink into a lake, with lag on
 
 faults: $(VENV)/installed ## servers killed, paused and without disk under load for 5 minutes, and the verdict
 	@$(BIN)/shardlake faults --run faults-out $(FAULTS_ARGS)
+
+package: setup ## the jobs as a zip for Amazon's managed Flink or Kubernetes: docs/elsewhere.md
+	@$(BIN)/shardlake package $(PACKAGE_ARGS)
 
 test: setup ## all tests: unit, pipeline, end to end
 	@$(BIN)/pytest $(PYTEST_ARGS)

@@ -10,7 +10,7 @@ import typer
 
 from shardlake.cli.finish import drain, end, plan_drain
 from shardlake.cli.output import err, out, print_json
-from shardlake.errors import BadInput, ShardlakeError
+from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
 
@@ -33,7 +33,7 @@ def run(
     if unless_running and (already := _running(settings)):
         err.print(f"the jobs run already: job {already}")
         return
-    job_id, how = start(pipeline, settings, jobs or pipeline.modules("flink_jobs"), options or [], savepoint)
+    job_id, how = start(pipeline, settings, jobs or [], options or [], savepoint)
     err.print(f"[bold green]running[/] after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
 
 
@@ -51,17 +51,12 @@ def start(
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.inserts import NAME
-    from shardlake.flink.job import parse_options
+    from shardlake.flink.job import choose
     from shardlake.flink.resume import next_start
     from shardlake.flink.submit import Submission
     from shardlake.topics import offsets
 
-    known = pipeline.modules("flink_jobs")
-    unknown = [job for job in jobs if job not in known]
-    if unknown:
-        msg = f"There is no job {unknown[0]!r} in {pipeline.folder / 'flink_jobs'}."
-        raise BadInput(msg, f"It has: {', '.join(known) or 'none'}.")
-    chosen = parse_options(options, jobs)
+    chosen = choose(pipeline, jobs, options)
     cluster = Cluster(settings.flink_rest_url)
     already = cluster.running(NAME)
     if already:

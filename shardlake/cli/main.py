@@ -22,6 +22,7 @@ from shardlake.cli import (
     jobs,
     lag,
     lake,
+    package,
     pii,
     produce,
     query,
@@ -90,6 +91,7 @@ app.command(hidden=True)(setup.lock)
 app.command()(produce.produce)
 app.add_typer(schema.app, name="schema")
 app.add_typer(jobs.app, name="jobs")
+app.command()(package.package)
 app.command()(consume.consume)
 app.command()(lag.lag)
 app.add_typer(lake.app, name="lake")

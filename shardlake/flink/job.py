@@ -38,6 +38,16 @@ def parse_options(given: Sequence[str], jobs: Sequence[str]) -> dict[str, dict[s
     return found
 
 
+def choose(pipeline: Pipeline, jobs: Sequence[str], given: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The options of each chosen job, of all where none is named. Raises BadInput where there is no such job."""
+    known = pipeline.modules("flink_jobs")
+    unknown = [job for job in jobs if job not in known]
+    if unknown or not known:
+        msg = f"There is no job {unknown[0]!r} in" if unknown else "There is no job in"
+        raise BadInput(f"{msg} {pipeline.folder / 'flink_jobs'}.", f"It has: {', '.join(known) or 'none'}.")
+    return parse_options(given, jobs or known)
+
+
 def whole_number(options: Mapping[str, str], name: str, default: int) -> int:
     """A job's option. Raises BadInput where it is no whole number from 1."""
     text = options.get(name, str(default))

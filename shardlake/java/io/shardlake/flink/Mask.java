@@ -23,7 +23,7 @@ public class Mask extends ScalarFunction {
 
     @Override
     public void open(FunctionContext context) throws Exception {
-        byte[] key = PiiKey.read();
+        byte[] key = PiiKey.read(context);
         mac = Mac.getInstance("HmacSHA256");
         mac.init(new SecretKeySpec(key, "HmacSHA256"));
         prefix = (PiiKey.id(key) + ":").getBytes(StandardCharsets.US_ASCII);

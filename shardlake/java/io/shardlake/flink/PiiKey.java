@@ -7,19 +7,39 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.util.HexFormat;
+import java.util.ServiceLoader;
+import org.apache.flink.table.functions.FunctionContext;
 
 /**
- * The key that masks PII: SHARDLAKE_PII_KEY, or what stands in the file that SHARDLAKE_PII_KEY_FILE names.
+ * The key that masks PII: what the secret holds that the job's parameter pii-key-secret names; else SHARDLAKE_PII_KEY, or what
+ * stands in the file that SHARDLAKE_PII_KEY_FILE names.
  *
- * <p>Of the task manager's environment, because a key in SQL would stand in plans and on the web page. The file is read whenever
- * the job starts, so that a key is rotated without starting Flink anew.
+ * <p>The variables are the task manager's, because a key in SQL or in a parameter would stand in plans and on the web page. Secret
+ * and file are read whenever the job starts, so that a key is rotated without starting Flink anew.
  */
 final class PiiKey {
+    private static final String SECRET = "pii-key-secret";
     private static final int ID_BYTES = 4;
+    private static final int LEAST_BYTES = 16;
 
     private PiiKey() {}
 
-    static byte[] read() {
+    static byte[] read(FunctionContext context) {
+        String secret = context.getJobParameter(SECRET, "");
+        return secret.isEmpty() ? ofEnvironment() : ofSecret(secret);
+    }
+
+    private static byte[] ofSecret(String name) {
+        SecretStore store = ServiceLoader.load(SecretStore.class, PiiKey.class.getClassLoader()).findFirst().orElseThrow(
+                () -> new IllegalStateException("The PII key is a secret, " + name + ", and there is no store of secrets here."));
+        byte[] key = store.read(name).strip().getBytes(StandardCharsets.UTF_8);
+        if (key.length < LEAST_BYTES) {
+            throw new IllegalStateException("The PII key in the secret " + name + " is shorter than " + LEAST_BYTES + " bytes.");
+        }
+        return key;
+    }
+
+    private static byte[] ofEnvironment() {
         String key = System.getenv("SHARDLAKE_PII_KEY");
         String file = System.getenv("SHARDLAKE_PII_KEY_FILE");
         if ((key == null || key.isEmpty()) && file != null) {
