@@ -62,6 +62,7 @@ bench-verify: setup ## 10 M events verified, beside one scan of the same files
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url tests/managed_flink/requirements.in -o tests/managed_flink/requirements.lock
 	@$(BIN)/shardlake lock
 
 clean: ## remove the virtual environment; downloads stay in the cache

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def _resolve(role: str, table: dict[str, Any]) -> Iterator[Jar]:
         inputs, transitive = maven.resolver.resolve(parse(table["with_dependencies"]))
         wanted += [*inputs, *(dep for dep in transitive if dep.scope in (None, "compile", "runtime"))]
     for artifact in (dependency.artifact for dependency in wanted):
+        if any(fnmatch(f"{artifact.groupId}:{artifact.artifactId}", pattern) for pattern in table.get("without", ())):
+            continue
         digest = _sha256(Path(artifact.resolve()))
         yield Jar(
             role,
