@@ -38,8 +38,8 @@ def run(
 
 
 def _running(settings: Settings) -> str | None:
-    from shardlake.flink.application import NAME
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.inserts import NAME
 
     job = Cluster(settings.flink_rest_url).running(NAME)
     return job.job_id if job else None
