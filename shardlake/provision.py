@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from shardlake.avro.evolution import misfits
 from shardlake.avro.registry import Registry, Version, same_version
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.kafka_login import client
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
 
@@ -84,7 +85,7 @@ def _check(topic: Topic, schema: dict[str, Any], registry: Registry) -> Check:
 
 
 def _make_topics(topics: list[Topic], settings: Settings) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers, "log_level": 0})
+    admin = AdminClient(client(settings.kafka_bootstrap_servers))
     try:
         there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
     except KafkaException as error:

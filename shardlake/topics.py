@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shardlake.errors import Unavailable
+from shardlake.kafka_login import client
 
 TIMEOUT_SECONDS = 15
 FUTURE_SECONDS = TIMEOUT_SECONDS + 10
@@ -47,7 +48,7 @@ def offsets(bootstrap_servers: str, topic: str, since_ms: int | None = None) -> 
 
 def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
     """The group's committed offsets of a topic, by partition; those without a commit are left out."""
-    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "log_level": 0})
+    consumer = Consumer(client(bootstrap_servers, group_id=group))
     try:
         partitions = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
         found = committed_by(consumer, [TopicPartition(topic, number) for number in partitions])
@@ -107,8 +108,8 @@ def read_batches(bootstrap_servers: str, topic: str, ranges: Mapping[int, tuple[
     """As `read`, from the first to before the second offset of each partition's range, in lists as they come."""
     left = {partition: end for partition, (start, end) in ranges.items() if start < end}
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
+        client(bootstrap_servers)
+        | {
             "group.id": "shardlake-reader",  # it commits nothing
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -116,7 +117,6 @@ def read_batches(bootstrap_servers: str, topic: str, ranges: Mapping[int, tuple[
             "check.crcs": True,
             "enable.partition.eof": True,
             "fetch.queue.backoff.ms": 5,
-            "log_level": 0,
         }
     )
     try:
@@ -166,7 +166,7 @@ def _admin(bootstrap_servers: str) -> AdminClient:
     """One for the whole process: its futures die with it, and making and dropping it in a loop has crashed the
     client."""
     # A broker that comes back is asked again at once, not after the client's 10 s.
-    return AdminClient({"bootstrap.servers": bootstrap_servers, "reconnect.backoff.max.ms": 500, "log_level": 0})
+    return AdminClient(client(bootstrap_servers, reconnect_backoff_max_ms=500))
 
 
 def _list(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[int, int]:

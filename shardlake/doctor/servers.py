@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from shardlake.doctor.finding import Finding
+from shardlake.kafka_login import client
 from shardlake.settings import Settings
 from shardlake.stack.ended import server_state
 
@@ -69,7 +70,7 @@ def flink(settings: Settings) -> Iterator[Finding]:
 
 def metadata(servers: str) -> Any:
     """The brokers and topics as Kafka tells them. Raises KafkaException where nobody answers."""
-    return AdminClient({"bootstrap.servers": servers, "log_level": 0}).list_topics(timeout=ANSWER_SECONDS)
+    return AdminClient(client(servers)).list_topics(timeout=ANSWER_SECONDS)
 
 
 def _http(name: str, url: str, variable: str) -> Finding:

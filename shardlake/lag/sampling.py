@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from shardlake.errors import Unavailable
+from shardlake.kafka_login import client
 from shardlake.lag.rules import Lag, Offsets, judge
 from shardlake.topics import committed_by
 
@@ -78,7 +79,7 @@ class Sampler:
 
     def _connect(self) -> None:
         # A broker that comes back is asked again at once, not after the client's 10 s.
-        self._admin = AdminClient({"bootstrap.servers": self._servers, "reconnect.backoff.max.ms": 500, "log_level": 0})
+        self._admin = AdminClient(client(self._servers, reconnect_backoff_max_ms=500))
         self._reader: Consumer | None = None
         self._askers: dict[str, Consumer] = {}
 
@@ -145,7 +146,7 @@ class Sampler:
 
     def _committed(self, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
         if group not in self._askers:
-            self._askers[group] = Consumer({"bootstrap.servers": self._servers, "group.id": group, "log_level": 0})
+            self._askers[group] = Consumer(client(self._servers, group_id=group))
         found = committed_by(self._askers[group], partitions)
         return {(place.topic, place.partition): place.offset for place in found}
 
@@ -198,8 +199,8 @@ class Sampler:
     def _open_reader(self) -> Consumer:
         if self._reader is None:
             self._reader = Consumer(
-                {
-                    "bootstrap.servers": self._servers,
+                client(self._servers)
+                | {
                     "group.id": "shardlake-lag",  # it never joins nor commits
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
@@ -207,7 +208,6 @@ class Sampler:
                     # One record a partition is all that is wanted.
                     "queued.min.messages": 1,
                     "fetch.message.max.bytes": 16_384,
-                    "log_level": 0,
                 }
             )
         return self._reader

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shardlake.errors import BadInput, Unavailable
+from shardlake.kafka_login import client
 
 if TYPE_CHECKING:
     from shardlake.ledger import Ledger, Place
@@ -51,8 +52,7 @@ never came, or came from a broker on its way down, is no proof that nothing was.
 
 def producer_settings(bootstrap_servers: str, timeout_seconds: float | None) -> dict[str, Any]:
     """librdkafka's settings for sending at speed and losing nothing; without a timeout a value waits for ever."""
-    return {
-        "bootstrap.servers": bootstrap_servers,
+    return client(bootstrap_servers) | {
         "enable.idempotence": True,
         "acks": "all",
         # As Java's, so that a key is in one partition whoever writes it.
@@ -63,7 +63,6 @@ def producer_settings(bootstrap_servers: str, timeout_seconds: float | None) -> 
         "queue.buffering.max.kbytes": 262_144,
         "message.max.bytes": 8_388_608,
         "delivery.timeout.ms": round((timeout_seconds or 0) * 1000),
-        "log_level": 0,
     }
 
 

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.errors import Unavailable
+from shardlake.kafka_login import client
 from shardlake.shards.processor import Record, RecordProcessor
 
 BATCH = 500
@@ -219,8 +220,7 @@ class Worker:
 
 def consumer_settings(bootstrap_servers: str, group: str, *, report_end: bool = False) -> dict[str, Any]:
     """librdkafka's settings; its defaults lose records (latest, offsets stored before the work) or wait."""
-    return {
-        "bootstrap.servers": bootstrap_servers,
+    return client(bootstrap_servers) | {
         "group.id": group,
         "group.protocol": "consumer",  # KIP-848
         "enable.auto.commit": False,
@@ -231,5 +231,4 @@ def consumer_settings(bootstrap_servers: str, group: str, *, report_end: bool = 
         # After an empty fetch it would sleep for a second.
         "fetch.queue.backoff.ms": 5,
         "enable.partition.eof": report_end,
-        "log_level": 0,
     }
