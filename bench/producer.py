@@ -31,7 +31,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from rich.console import Console
 from rich.table import Table
 
-from shardlake.produce.delivery import TIMEOUT_SECONDS, producer_settings
+from shardlake.produce.delivery import producer_settings
 from shardlake.produce.events import Event
 from shardlake.produce.sending import Sending
 from shardlake.testing.stack import RunningStack, running_stack
@@ -65,7 +65,7 @@ def plain(stack: RunningStack, events: list[Event], **latest: bool) -> int:
     conf: dict[str, Any] = {"auto.register.schemas": False} | latest
     serialize = AvroSerializer(client, json.dumps(stack.pipeline.schema_of(topic)), conf=conf)
     context = SerializationContext(topic.name, MessageField.VALUE)
-    producer = Producer(producer_settings(stack.settings.kafka_bootstrap_servers, TIMEOUT_SECONDS))
+    producer = Producer(producer_settings(stack.settings.kafka_bootstrap_servers))
     acknowledged = 0
 
     def report(error: Any, _: Any) -> None:

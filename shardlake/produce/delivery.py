@@ -8,7 +8,7 @@ each would take as long as encoding it.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,18 +40,22 @@ CERTAIN = frozenset(
         KafkaError.POLICY_VIOLATION,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError._PURGE_QUEUE,  # noqa: SLF001 - their public names
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - their public names
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError._INVALID_ARG,  # noqa: SLF001
     }
 )
 """The broker has refused these, or never got them. After any other error it may have written the value: a report that
-never came, or came from a broker on its way down, is no proof that nothing was."""
+never came, or came from a broker on its way down, is no proof that nothing was. Nor is it one that a value was waiting
+to be sent when it was given up: it may have been sent before."""
 
 
-def producer_settings(bootstrap_servers: str, timeout_seconds: float | None) -> dict[str, Any]:
-    """librdkafka's settings for sending at speed and losing nothing; without a timeout a value waits for ever."""
+def producer_settings(bootstrap_servers: str) -> dict[str, Any]:
+    """librdkafka's settings for sending at speed, losing nothing and writing nothing twice.
+
+    It never gives a value up by itself: when one times out it takes another producer id, under which it sends again
+    what is on its way, and the broker, which knows a value by id and number alone, writes that twice.
+    """
     return client(bootstrap_servers) | {
         "enable.idempotence": True,
         "acks": "all",
@@ -62,7 +66,7 @@ def producer_settings(bootstrap_servers: str, timeout_seconds: float | None) -> 
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 262_144,
         "message.max.bytes": 8_388_608,
-        "delivery.timeout.ms": round((timeout_seconds or 0) * 1000),
+        "delivery.timeout.ms": 0,
     }
 
 
@@ -114,7 +118,9 @@ class Delivery:
         self._say = say
         self._said = 0.0
         self._timeout_seconds = timeout_seconds
-        self._producer = Producer(producer_settings(bootstrap_servers, timeout_seconds) | {"error_cb": self._on_error})
+        self._handed_over: deque[tuple[float, int]] = deque()
+        """When how many values had been handed over, for those that are not all reported on."""
+        self._producer = Producer(producer_settings(bootstrap_servers) | {"error_cb": self._on_error})
         self._check(bootstrap_servers)
 
     def send(
@@ -146,7 +152,24 @@ class Delivery:
             queued = self._producer.produce_batch(self._topic, batch, on_delivery=self._on_delivery)
             batch = self._not_queued(batch) if queued < len(batch) else []
             self._producer.poll(0.1 if batch else 0)
+            self._give_up_late_ones()
         self._producer.poll(seconds)
+        self._give_up_late_ones()
+
+    def _give_up_late_ones(self) -> None:
+        """Give up everything that is on its way where a value is that was handed over too long ago: then none is left
+        that could be sent again under another producer id."""
+        if self._timeout_seconds is None:
+            return
+        now, account = time.monotonic(), self.account
+        if not self._handed_over or self._handed_over[-1][1] < account.handed_over:
+            self._handed_over.append((now, account.handed_over))
+        reported = account.total_acknowledged + account.failed + account.unknown
+        while self._handed_over and self._handed_over[0][1] <= reported:
+            self._handed_over.popleft()
+        if self._handed_over and now - self._handed_over[0][0] > self._timeout_seconds:
+            self._producer.purge()
+            self._producer.poll(0)
 
     def _not_queued(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those that found the queue full: all after the first such one, in order. The others have failed."""
@@ -165,8 +188,8 @@ class Delivery:
         """Wait for every report, or for `seconds`. Afterwards each value is acknowledged, failed or unknown."""
         self.poll()
         deadline = time.monotonic() + (seconds or (self._timeout_seconds or TIMEOUT_SECONDS) + 10)
-        while self._producer.flush(1) and time.monotonic() < deadline:
-            pass
+        while self._producer.flush(0.5) and time.monotonic() < deadline:
+            self._give_up_late_ones()
         if len(self._producer):
             self._producer.purge()
             self._producer.flush(5)

@@ -42,16 +42,16 @@ def test_without_a_file_only_the_brokers_are_told(monkeypatch: pytest.MonkeyPatc
 def test_the_files_settings_are_every_clients(config: Path) -> None:
     config.write_text(SCRAM)
     assert client("b:1")["sasl.password"] == "a=b#c"
-    for settings in (producer_settings("b:1", 1), consumer_settings("b:1", "g")):
+    for settings in (producer_settings("b:1"), consumer_settings("b:1", "g")):
         assert settings["security.protocol"] == "SASL_SSL"
         assert settings["sasl.username"] == "jobs"
 
 
 def test_what_keeps_records_safe_is_not_taken_away_by_the_file(config: Path) -> None:
     config.write_text(SCRAM)
-    assert producer_settings("b:1", 1)["acks"] == "all"
+    assert producer_settings("b:1")["acks"] == "all"
     assert consumer_settings("b:1", "g")["isolation.level"] == "read_committed"
-    Producer(producer_settings("127.0.0.1:9", 1))  # librdkafka takes them all
+    Producer(producer_settings("127.0.0.1:9"))  # librdkafka takes them all
 
 
 @pytest.mark.parametrize(
