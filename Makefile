@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults package test test-unit check format bench-jobs bench-producer bench-follow bench-verify lock clean
+.PHONY: help setup demo faults package images test test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -30,8 +30,18 @@ faults: $(VENV)/installed ## servers killed, paused and without disk under load 
 package: setup ## the jobs as a zip for Amazon's managed Flink or Kubernetes: docs/elsewhere.md
 	@$(BIN)/shardlake package $(PACKAGE_ARGS)
 
-test: setup ## all tests: unit, pipeline, end to end
-	@$(BIN)/pytest $(PYTEST_ARGS)
+test: setup ## the tests: unit, pipeline, end to end, in containers where there is an engine
+	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: setup ## those that take minutes each: a sitting of faults, full disks
+	@$(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+test-integration: setup ## those in containers alone
+	@$(BIN)/pytest -m integration $(PYTEST_ARGS)
+
+images: ## build the images, and print their sizes
+	@docker compose --profile obs build --quiet
+	@docker image ls --filter reference='shardlake-*' --format 'table {{.Repository}}\t{{.Size}}'
 
 test-unit: $(VENV)/installed ## the tests that need no server
 	@$(BIN)/pytest -m unit $(PYTEST_ARGS)
@@ -58,6 +68,9 @@ bench-follow: setup ## lines of a rotating log against events, with the follower
 
 bench-verify: setup ## 10 M events verified, beside one scan of the same files
 	@$(BIN)/python -m bench.verify $(BENCH_ARGS)
+
+bench-containers: setup ## topic to lake in containers beside the local stack, and a broker killed
+	@$(BIN)/python -m bench.containers
 
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
 	@$(BIN)/python -m pip install --quiet uv

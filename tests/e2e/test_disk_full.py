@@ -18,7 +18,7 @@ from shardlake.testing.stack import RunningStack, free_port_base
 from tests.e2e.test_jobs import all_accounted_for, has_rows
 from tests.support import ROOT, Topic, event, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 BLOCK = b"x" * 65_536
 

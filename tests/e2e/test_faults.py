@@ -20,7 +20,7 @@ from shardlake.faults.sitting import deck
 from shardlake.testing.stack import free_port_base
 from tests.support import ROOT, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 # The others are the same servers killed one by one, and jobs that are stopped: `make faults`, and tests of their own.
