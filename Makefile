@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults package images test test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers lock clean
+.PHONY: help setup demo faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -42,6 +43,9 @@ test-integration: setup ## those in containers alone
 images: ## build the images, and print their sizes
 	@docker compose --profile obs build --quiet
 	@docker image ls --filter reference='shardlake-*' --format 'table {{.Repository}}\t{{.Size}}'
+
+test-s3: setup ## the tests of lake and jobs, with the lake in S3
+	@$(BIN)/pytest --lake s3 $(LAKE_TESTS) $(PYTEST_ARGS)
 
 test-unit: $(VENV)/installed ## the tests that need no server
 	@$(BIN)/pytest -m unit $(PYTEST_ARGS)

@@ -5,6 +5,8 @@ A path in S3 (`UPath`) has those methods of `pathlib.Path` that are used here; w
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 Folder: TypeAlias = "Path | UPath"
 """A folder, or a file, of either kind."""
 
+ERROR_LINE = re.compile(r"\w[\w.]*(Error|Exception|Timeout)\b")
+S3_ERRNOS = frozenset({errno.EIO, errno.EREMOTEIO})
+"""As s3fs translates a server's errors."""
+PROBE = ".ready"
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10
 ATTEMPTS = 3
@@ -65,7 +71,9 @@ class S3:
         if self.endpoint:
             # Elsewhere than at Amazon a bucket has no host name of its own.
             found |= {"s3.endpoint": self.endpoint, "s3.path.style.access": "true"}
-        return found
+        # With its 20 the jobs hang for half a minute after an S3 that was away is back; it has retries above these,
+        # and the jobs start again.
+        return found | {"s3.attempts.maximum": "3"}
 
     def options(self) -> dict[str, Any]:
         """As `s3fs` takes them."""
@@ -100,12 +108,14 @@ def open_folder(url: str, s3: S3) -> Folder:
         raise BadInput(
             f"{url} is of no kind that is known: {scheme}://.", "Give a folder's path, or s3://BUCKET/PREFIX."
         )
-    if not rest.strip("/").partition("/")[0]:
+    if not rest.partition("/")[0]:
         raise BadInput(f"{url} names no bucket.", "Give s3://BUCKET/PREFIX.")
     from upath import UPath
 
     found: UPath = UPath(f"s3://{rest.rstrip('/')}", **s3.options())
     found.fs.retries = ATTEMPTS
+    if not hasattr(found.fs, "listed"):  # one file system stands behind all paths with the same options
+        found.fs.listed = {}
     return found
 
 
@@ -135,14 +145,20 @@ def check(folder: Folder) -> None:
 
 
 def make_bucket(s3: S3, name: str) -> bool:
-    """Make it where it is missing. False where nobody answers yet, or the server is not ready to."""
+    """Make it where it is missing, and see that it takes an object and gives it back: SeaweedFS answers before it can.
+
+    False where nobody answers yet, or the server is not ready to.
+    """
     folder = open_folder(f"s3://{name}", s3)
     assert is_remote(folder)
     try:
         with explained(folder):
             if not folder.fs.exists(name):
                 folder.fs.mkdir(name)
-            return bool(folder.fs.exists(name))
+            folder.fs.pipe_file(f"{name}/{PROBE}", b"ready")
+            is_ready = bool(folder.fs.cat_file(f"{name}/{PROBE}") == b"ready")
+            folder.fs.rm_file(f"{name}/{PROBE}")
+            return is_ready
     except (BadInput, Unavailable):
         return False
 
@@ -170,6 +186,23 @@ def explained(folder: UPath) -> Iterator[None]:
         ) from error
 
 
+def failure(error: Exception) -> Unavailable | None:
+    """What an error means that S3 gave in the middle of something; None where it is not S3's.
+
+    DuckDB makes of an exception in Python one of its own, and keeps no more of it than its traceback as text.
+    """
+    words = str(error)
+    if words.startswith("Traceback") and "s3fs" in words:
+        named = [line for line in words.splitlines() if ERROR_LINE.match(line)]
+        words = named[-1] if named else words.splitlines()[-1]
+    elif not (type(error).__module__.startswith("botocore.") or getattr(error, "errno", 0) in S3_ERRNOS):
+        return None
+    return Unavailable(
+        f"S3 failed in the middle of it: {' '.join(words.split())[:300]}",
+        "Run it again when S3 is well; `shardlake doctor` tells of it.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file below a folder, as it was listed. S3 tells whole seconds."""
@@ -187,6 +220,8 @@ def find(folder: Folder, pattern: str) -> list[File]:
     if is_remote(folder):
         listed = sorted(folder.fs.find(folder.path, detail=True).items())
         top = len(folder.path.rstrip("/")) + 1
+        # Whoever reads them need not ask for their sizes again.
+        folder.fs.listed.update(listed)
         return [
             File(folder / name[top:], entry["size"], int(entry["LastModified"].timestamp()) * 10**9)
             for name, entry in listed

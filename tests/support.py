@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from shardlake.avro.codec import encoder
 from shardlake.avro.registry import Registry
 from shardlake.pipeline import FOLDERS
@@ -19,8 +17,6 @@ from shardlake.produce.delivery import Delivery
 from shardlake.testing.stack import RunningStack
 
 ROOT = Path(__file__).parents[1]
-both_homes = pytest.mark.parametrize("stack", [False, True], ids=["files", "s3"], indirect=True)
-"""For a test that takes `stack`."""
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 

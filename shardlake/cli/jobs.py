@@ -13,6 +13,7 @@ from shardlake.cli.output import err, out, print_json
 from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
+from shardlake.storage import check
 
 app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink application.")
 
@@ -57,6 +58,7 @@ def start(
     from shardlake.topics import offsets
 
     chosen = choose(pipeline, jobs, options)
+    check(settings.lake)
     cluster = Cluster(settings.flink_rest_url)
     already = cluster.running(NAME)
     if already:

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import click
 import typer
@@ -36,6 +36,7 @@ from shardlake.cli.output import err
 from shardlake.compose import STACK
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.settings import state_folder
+from shardlake.storage import failure
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,6 +102,20 @@ app.command()(query.query)
 app.add_typer(pii.app, name="pii")
 
 
+def _end(error: ShardlakeError) -> NoReturn:
+    err.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.hint:
+        err.print(f"  {escape(error.hint)}")
+    sys.exit(error.exit_code)
+
+
+def _disk_full(error: Exception) -> Unavailable | None:
+    if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
+        return None
+    msg = f"The disk is full: {error.filename or 'of a folder in use'}."
+    return Unavailable(msg, "Make space and run the command again: `shardlake doctor` shows which disk it is.")
+
+
 def main() -> None:
     """Run the command line; turn errors into one sentence and an exit code."""
     verbose = {"-v", "--verbose"} & set(sys.argv)
@@ -109,20 +124,16 @@ def main() -> None:
     except ShardlakeError as error:
         if verbose:
             raise
-        err.print(f"[bold red]error:[/] {escape(error.message)}")
-        if error.hint:
-            err.print(f"  {escape(error.hint)}")
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if verbose or error.errno != errno.ENOSPC:
-            raise
-        err.print(f"[bold red]error:[/] The disk is full: {escape(str(error.filename or 'of a folder in use'))}.")
-        err.print("  Make space and run the command again: `shardlake doctor` shows which disk it is.")
-        sys.exit(Unavailable.exit_code)
+        _end(error)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         err.print("interrupted")
         sys.exit(130)
+    except Exception as error:
+        told = _disk_full(error) or failure(error)
+        if verbose or told is None:
+            raise
+        _end(told)
     sys.exit(code if isinstance(code, int) else 0)

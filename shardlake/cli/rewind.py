@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
-from shardlake.storage import Folder, is_remote, move, remove
+from shardlake.storage import Folder, check, is_remote, move, remove
 
 STATE = ("checkpoints", "savepoints", "plans")
 
@@ -26,6 +26,7 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     from shardlake.provision import provision
     from shardlake.topics import delete, offsets
 
+    check(settings.lake)
     if Cluster(settings.flink_rest_url).running(NAME):
         raise ShardlakeError("The jobs are running.", "Stop them first: `shardlake jobs stop`.")
     for topic in pipeline.sources:

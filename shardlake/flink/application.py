@@ -46,7 +46,6 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
         "execution.checkpointing.savepoint-dir": as_url(settings.jobs / "savepoints"),
         # What was checkpointed is in the lake: a job that started over would write it again.
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        "execution.checkpointing.num-retained": "3",
         # A broker that restarts fails a checkpoint or two; the job need not restart for it.
         "execution.checkpointing.tolerable-failed-checkpoints": "3",
         "state.backend.type": "hashmap",

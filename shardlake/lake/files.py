@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shardlake.lake.remote import open_file
 from shardlake.lake.tables import VISIBLE, LakeTable
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.storage import Folder, find, is_remote
@@ -48,7 +49,7 @@ def check_files(lake: Folder, tables: Iterable[LakeTable], runs: Iterable[Path])
 def _rows(file: Folder) -> int | str:
     """How many a Parquet file has, or why it is none."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             return int(pq.read_metadata(opened).num_rows)
     except (OSError, pa.ArrowException) as error:
         return " ".join(str(error).split())

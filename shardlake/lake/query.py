@@ -16,10 +16,14 @@ from typing import Any
 import duckdb
 
 from shardlake.errors import BadInput
+from shardlake.lake.remote import ListedFiles
 from shardlake.lake.tables import LakeTable, Range
-from shardlake.storage import Folder, is_remote
+from shardlake.storage import Folder, failure, is_remote
 
 EVERYTHING = Range()
+THREADS = 2
+REMOTE_THREADS = 8
+"""They wait for answers most of the time."""
 COMPARISON = re.compile(r"\(*(\w+) (>=|<=|>|<|=) '([^']+)'::TIMESTAMP\)*")
 
 
@@ -61,6 +65,8 @@ def query(sql: str, tables: list[LakeTable], *, count_reads: bool = False) -> An
         columns = [column[0] for column in found.description or []]
         rows = found.fetchall()
     except duckdb.Error as error:
+        if of_s3 := failure(error):
+            raise of_s3 from None
         words = " ".join(str(error).split("\n\n")[0].split())
         hint = f"The lake's tables are: {', '.join(table.name for table in tables)}."
         raise BadInput(f"The query is wrong: {words}", hint) from error
@@ -69,10 +75,11 @@ def query(sql: str, tables: list[LakeTable], *, count_reads: bool = False) -> An
 
 def database(folders: Iterable[Folder]) -> duckdb.DuckDBPyConnection:
     """An empty DuckDB that reads files below these folders, also where they are in S3."""
-    connection = duckdb.connect(config={"threads": 2, "preserve_insertion_order": False})
     remote = next((folder for folder in folders if is_remote(folder)), None)
+    threads = THREADS if remote is None else REMOTE_THREADS
+    connection = duckdb.connect(config={"threads": threads, "preserve_insertion_order": False})
     if remote is not None:
-        connection.register_filesystem(remote.fs)
+        connection.register_filesystem(ListedFiles(remote.fs))
     return connection
 
 

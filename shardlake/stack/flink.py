@@ -37,6 +37,8 @@ SETTINGS = {
     "classloader.check-leaked-classloader": "false",
     # `jobs finish` asks them how far the sources have read.
     "metrics.fetcher.update-interval": 500,
+    # The job manager's own: in a job's settings it does nothing.
+    "execution.checkpointing.num-retained": 3,
 }
 """Of every Flink of ours, here or in containers."""
 

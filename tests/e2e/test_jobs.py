@@ -21,11 +21,11 @@ IDLE_SECONDS = 3
 
 
 def rows(stack: RunningStack, sql: str) -> list[tuple[Any, ...]]:
-    return query(sql, lake_tables(stack.settings.lake_folder, stack.pipeline)).rows
+    return query(sql, lake_tables(stack.settings.lake, stack.pipeline)).rows
 
 
 def all_accounted_for(stack: RunningStack) -> bool:
-    servers, lake = stack.settings.kafka_bootstrap_servers, stack.settings.lake_folder
+    servers, lake = stack.settings.kafka_bootstrap_servers, stack.settings.lake
     return all(one.holds for one in account(servers, stack.pipeline.events_topic, lake))
 
 
@@ -80,7 +80,7 @@ def test_an_idle_partition_does_not_hold_back_windows(stack: RunningStack, monke
     sent = time.monotonic()
     found = wait_for(
         lambda: (
-            (stack.settings.lake_folder / "service_health").exists()
+            (stack.settings.lake / "service_health").exists()
             and rows(stack, "SELECT window_start, sum(events)::INT FROM service_health GROUP BY 1 ORDER BY 1")
         ),
         40,
