@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.integration.conftest import Way
+from tests.integration.conftest import Way, summary_of
 from tests.support import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
@@ -42,7 +41,7 @@ def test_a_broker_killed_under_load_stops_nobody(way: Way) -> None:
     wait_for(lambda: in_sync(way) == 3, 60, "the broker to catch up")
 
     output, _ = producing.communicate(timeout=90)
-    summary = json.loads(output[output.index("{") :])
+    summary = summary_of(output)
     assert producing.returncode == 0
     assert summary["acknowledged"] == summary["sent"] == 9000
     way.await_accounted_for()

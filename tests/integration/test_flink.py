@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from tests.integration.conftest import Way
+from tests.integration.conftest import Way, summary_of
 from tests.support import wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
@@ -21,7 +19,7 @@ def test_killed_task_managers_leave_the_lake_exact(way: Way) -> None:
         wait_for(lambda: way.containers.container(manager).restarts, 30, f"{manager} to be started again")  # noqa: B023
         restarts = way.job()["restarts"]
         wait_for(lambda: way.job()["restarts"] >= max(restarts, 1), 60, "the jobs to restart")  # noqa: B023
-    assert json.loads(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
+    assert summary_of(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
     way.await_accounted_for()
     assert way.job()["job_id"] == before["job_id"]
     assert way.verify()["counts"] == {}
@@ -36,7 +34,7 @@ def test_a_killed_job_manager_brings_its_jobs_back(way: Way) -> None:
     way.containers.await_healthy("jobmanager")
     back = wait_for(lambda: (job := way.job())["state"] == "RUNNING" and job, 60, "the jobs to run")
     assert back["job_id"] == before["job_id"]
-    assert json.loads(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
+    assert summary_of(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
     way.await_accounted_for()
 
     # Every window has fired once, with what it must hold: counted again from S3.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 
 import pytest
 
-from tests.integration.conftest import Way
+from tests.integration.conftest import Way, summary_of
 from tests.support import ROOT
 
 pytestmark = pytest.mark.integration
@@ -20,7 +19,10 @@ def test_a_log_is_in_s3_line_by_line(way: Way) -> None:
     way.containers.shardlake(*way.produce(str(LOG), "--service", "of-the-log"))
     way.await_accounted_for()
     lines = [line for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
-    statuses = Counter(int(found[1]) for line in lines if (found := re.search(r'" (\d{3}) ', line)))
+    # A line whose date is none is kept as it is, without fields.
+    statuses = Counter(
+        int(found[1]) for line in lines if "31/Feb" not in line and (found := re.search(r'" (\d{3}) ', line))
+    )
     rows = way.rows("SELECT status, count(*) AS n FROM app_logs WHERE service = 'of-the-log' GROUP BY 1")
     assert Counter({row["status"]: row["n"] for row in rows if row["status"] is not None}) == statuses
     assert sum(row["n"] for row in rows) == len(lines)
@@ -33,7 +35,7 @@ def test_poison_is_a_dead_letter_and_its_neighbours_are_in_s3(way: Way) -> None:
     sent = way.containers.shardlake(
         *way.produce("--synthetic", "--rate", "200", "--duration", "5", "--seed", "7", "--poison", "40")
     )
-    summary = json.loads(sent[sent.index("{") : sent.rindex("}") + 1])
+    summary = summary_of(sent)
     way.await_accounted_for()
     assert way.rows("SELECT count(*) AS n FROM app_logs")[0]["n"] - before == summary["sent"] - 40 == 1000
     assert way.verify()["counts"] == {}
