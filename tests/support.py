@@ -14,7 +14,7 @@ from shardlake.avro.codec import encoder
 from shardlake.avro.registry import Registry
 from shardlake.pipeline import FOLDERS
 from shardlake.produce.delivery import Delivery
-from shardlake.testing.stack import RunningStack
+from shardlake.testing.running import Running
 
 ROOT = Path(__file__).parents[1]
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -68,7 +68,7 @@ def event(number: int, **fields: Any) -> dict[str, Any]:
 class Topic:
     """Sends events and raw values to the topic of events of a stack."""
 
-    def __init__(self, stack: RunningStack) -> None:
+    def __init__(self, stack: Running) -> None:
         topic = stack.pipeline.events_topic
         schema = stack.pipeline.schema_of(topic)
         registry = Registry(stack.settings.schema_registry_url)

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from tests.integration.conftest import Way, summary_of
 from tests.support import wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 
 def partitions(way: Way) -> dict[int, Any]:

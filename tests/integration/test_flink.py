@@ -7,7 +7,7 @@ import pytest
 from tests.integration.conftest import Way, summary_of
 from tests.support import wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 
 def test_killed_task_managers_leave_the_lake_exact(way: Way) -> None:

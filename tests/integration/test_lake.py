@@ -10,13 +10,13 @@ import pytest
 from tests.integration.conftest import Way, summary_of
 from tests.support import ROOT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 LOG = ROOT / "tests" / "data" / "access.log"
 
 
 def test_a_log_is_in_s3_line_by_line(way: Way) -> None:
-    way.containers.shardlake(*way.produce(str(LOG), "--service", "of-the-log"))
+    way.containers.shardlake(*way.produce(str(LOG), "--service", "of-the-log", "--as-now"))
     way.await_accounted_for()
     lines = [line for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
     # A line whose date is none is kept as it is, without fields.
