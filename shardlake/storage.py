@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypeIs
@@ -233,7 +234,8 @@ def find(folder: Folder, pattern: str) -> list[File]:
             status = path.stat()
         except FileNotFoundError:  # it has gone since it was listed
             continue
-        found.append(File(path, status.st_size, status.st_mtime_ns))
+        if S_ISREG(status.st_mode):
+            found.append(File(path, status.st_size, status.st_mtime_ns))
     return found
 
 
