@@ -23,7 +23,7 @@ def engine(folder: Path) -> Iterator[Finding]:
     lack = f"The containers need {NEEDED_MEMORY_GB} GB: give the engine more, or use the local stack, `shardlake up`."
     yield Finding("engine", memory_gb >= NEEDED_MEMORY_GB, words, lack)
     published = {
-        address.rsplit(":", 1)[1]
+        address.rpartition(":")[2]
         for one in containers(folder)
         if one.state == "running"
         for address in one.address.split(", ")
