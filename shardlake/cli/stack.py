@@ -97,8 +97,8 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None,
     stack.start(lambda name: err.print(f"{name} is ready"))
     try:
         provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings))
-        stack.mark_provisioned()
         _announce(running_stack(state_folder()))
+        stack.mark_provisioned()
         _watch(stack)
     except KeyboardInterrupt:
         err.print("stopping")
