@@ -12,7 +12,7 @@ from typing import Any
 
 from shardlake.avro.codec import encoder
 from shardlake.avro.registry import Registry
-from shardlake.pipeline import FOLDERS
+from shardlake.pipeline import FOLDERS, Pipeline
 from shardlake.produce.delivery import Delivery
 from shardlake.testing.running import Running
 
@@ -40,12 +40,19 @@ def copy_pipeline(target: Path, partitions: int) -> Path:
     return target
 
 
-def with_field(folder: Path, schema: str, field: dict[str, Any]) -> Path:
-    """A pipeline's folder, with one more field in one of its schemas."""
-    file = folder / "schemas" / f"{schema}.avsc"
+def with_fields(folder: Path, *fields: dict[str, Any], **attributes: Any) -> Pipeline:
+    """The pipeline in a folder, once its events' fields are replaced by name or added, and attributes of the record
+    set."""
+    file = folder / "schemas" / "app_log.avsc"
     record = json.loads(file.read_text())
-    file.write_text(json.dumps({**record, "fields": [*record["fields"], field]}))
-    return folder
+    new = {field["name"]: field for field in [*record["fields"], *fields]}
+    file.write_text(json.dumps({**record, **attributes, "fields": list(new.values())}))
+    return Pipeline.load(folder)
+
+
+def json_in(output: str) -> Any:
+    """The JSON object that a command printed, among what it said on the way."""
+    return json.JSONDecoder().raw_decode(output, output.index("{"))[0]
 
 
 def event(number: int, **fields: Any) -> dict[str, Any]:

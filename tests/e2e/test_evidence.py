@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from shardlake.ledger import digest
 from shardlake.settings import running_stack as said_of_itself
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.e2e.test_jobs import has_rows
-from tests.support import ROOT, Topic, copy_pipeline, event, wait_for
+from tests.support import ROOT, Topic, copy_pipeline, event, wait_for, with_fields
 
 pytestmark = pytest.mark.e2e
 
@@ -82,11 +82,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
         older = Topic(first)
         older.send_events([event(number, message=f"é{number % 7}") for number in range(300)])
 
-        schema = folder / "schemas" / "app_log.avsc"
-        changed = json.loads(schema.read_text())
-        changed["fields"].append(NEW_FIELD)
-        schema.write_text(json.dumps(changed))
-        stack = RunningStack(type(first.pipeline).load(folder), first.settings, first.stack, first.parallelism)
+        stack = replace(first, pipeline=with_fields(folder, NEW_FIELD))
         stack.shardlake("schema", "register")
         newer = Topic(stack)
         assert newer.encode(event(0)) != older.encode(event(0))

@@ -18,7 +18,7 @@ from shardlake.lake.uploads import Leftover, leftovers
 from shardlake.storage import is_remote
 from shardlake.testing.stack import RunningStack, running_stack
 from tests.e2e.test_jobs import all_accounted_for, rows
-from tests.support import ROOT, Topic, event, wait_for
+from tests.support import ROOT, Topic, event, json_in, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -68,8 +68,7 @@ def test_what_is_killed_under_load_loses_nothing_and_what_it_left_is_removed(
     wait_for(remove, 60, "checkpoints after which nobody needs what was left")
     on_s3.shardlake("jobs", "finish")
     assert all_accounted_for(on_s3)
-    said = on_s3.shardlake("verify", str(tmp_path / "run"), "--json")
-    verdict = json.loads(said[: said.rindex("}") + 1])
+    verdict = json_in(on_s3.shardlake("verify", str(tmp_path / "run"), "--json"))
     assert verdict["conclusion"] == "holds"
     assert lake_uploads(on_s3) == []
 

@@ -12,9 +12,8 @@ import pytest
 
 from shardlake.avro.registry import Registry
 from shardlake.lake.accounting import account
-from shardlake.pipeline import Pipeline
 from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Topic, copy_pipeline, event, wait_for
+from tests.support import Topic, copy_pipeline, event, wait_for, with_fields
 
 pytestmark = pytest.mark.e2e
 
@@ -31,11 +30,7 @@ def first(tmp_path: Path) -> Iterator[RunningStack]:
 
 def changed(stack: RunningStack, folder: Path, *fields: dict[str, Any], **attributes: Any) -> RunningStack:
     """The same stack with another pipeline: fields are replaced by name or added, and attributes of the record set."""
-    schema_file = copy_pipeline(folder, 4) / "schemas" / "app_log.avsc"
-    schema = json.loads(schema_file.read_text())
-    new = {field["name"]: field for field in [*schema["fields"], *fields]}
-    schema_file.write_text(json.dumps({**schema, **attributes, "fields": list(new.values())}))
-    return replace(stack, pipeline=Pipeline.load(folder))
+    return replace(stack, pipeline=with_fields(copy_pipeline(folder, 4), *fields, **attributes))
 
 
 def versions(stack: RunningStack) -> int:

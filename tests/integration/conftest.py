@@ -19,12 +19,6 @@ from tests.support import wait_for
 SETTLE_SECONDS = 120
 
 
-def summary_of(output: str) -> dict[str, Any]:
-    """What `produce --json` says at its end, among what it says on the way."""
-    found: dict[str, Any] = json.JSONDecoder().raw_decode(output, output.index("{"))[0]
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class Way:
     """The way from producers to the lake, in containers."""

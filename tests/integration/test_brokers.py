@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.integration.conftest import Way, summary_of
-from tests.support import wait_for
+from tests.integration.conftest import Way
+from tests.support import json_in, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -41,7 +41,7 @@ def test_a_broker_killed_under_load_stops_nobody(way: Way) -> None:
     wait_for(lambda: in_sync(way) == 3, 60, "the broker to catch up")
 
     output, _ = producing.communicate(timeout=90)
-    summary = summary_of(output)
+    summary = json_in(output)
     assert producing.returncode == 0
     assert summary["acknowledged"] == summary["sent"] == 9000
     way.await_accounted_for()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.conftest import Way, summary_of
-from tests.support import wait_for
+from tests.integration.conftest import Way
+from tests.support import json_in, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -19,7 +19,7 @@ def test_killed_task_managers_leave_the_lake_exact(way: Way) -> None:
         wait_for(lambda: way.containers.container(manager).restarts, 30, f"{manager} to be started again")  # noqa: B023
         restarts = way.job()["restarts"]
         wait_for(lambda: way.job()["restarts"] >= max(restarts, 1), 60, "the jobs to restart")  # noqa: B023
-    assert summary_of(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
+    assert json_in(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
     way.await_accounted_for()
     assert way.job()["job_id"] == before["job_id"]
     assert way.verify()["counts"] == {}
@@ -34,7 +34,7 @@ def test_a_killed_job_manager_brings_its_jobs_back(way: Way) -> None:
     way.containers.await_healthy("jobmanager")
     back = wait_for(lambda: (job := way.job())["state"] == "RUNNING" and job, 60, "the jobs to run")
     assert back["job_id"] == before["job_id"]
-    assert summary_of(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
+    assert json_in(producing.communicate(timeout=60)[0])["acknowledged"] == 7500
     way.await_accounted_for()
 
     # Every window has fired once, with what it must hold: counted again from S3.

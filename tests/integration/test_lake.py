@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.conftest import Way, summary_of
-from tests.support import ROOT
+from tests.integration.conftest import Way
+from tests.support import ROOT, json_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -35,7 +35,7 @@ def test_poison_is_a_dead_letter_and_its_neighbours_are_in_s3(way: Way) -> None:
     sent = way.containers.shardlake(
         *way.produce("--synthetic", "--rate", "200", "--duration", "5", "--seed", "7", "--poison", "40")
     )
-    summary = summary_of(sent)
+    summary = json_in(sent)
     way.await_accounted_for()
     assert way.rows("SELECT count(*) AS n FROM app_logs")[0]["n"] - before == summary["sent"] - 40 == 1000
     assert way.verify()["counts"] == {}

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from shardlake import ledger, topics
-from shardlake.pipeline import Pipeline
-from tests.integration.conftest import Way, summary_of
-from tests.support import copy_pipeline, wait_for, with_field
+from tests.integration.conftest import Way
+from tests.support import copy_pipeline, json_in, wait_for, with_fields
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -34,8 +33,7 @@ def followed(way: Way) -> int:
 
 
 def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path) -> None:
-    folder = with_field(copy_pipeline(tmp_path / "second", 4), "app_log", ZONE)
-    second = replace(way.containers, pipeline=Pipeline.load(folder))
+    second = replace(way.containers, pipeline=with_fields(copy_pipeline(tmp_path / "second", 4), ZONE))
     second.shardlake("schema", "register")
     log = tmp_path / "zones.json"
     log.write_text("")
@@ -68,7 +66,7 @@ def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path)
     assert topics.offsets(way.servers, dead) == letters
 
     way.containers.start_again("registry")
-    assert summary_of(known.communicate(timeout=90)[0])["acknowledged"] == 4000
+    assert json_in(known.communicate(timeout=90)[0])["acknowledged"] == 4000
     following.send_signal(signal.SIGTERM)
     following.communicate(timeout=30)
     way.await_accounted_for()

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shardlake.pipeline import Pipeline
-from tests.integration.conftest import Way, summary_of
-from tests.support import Topic, copy_pipeline, event, wait_for, with_field
+from tests.integration.conftest import Way
+from tests.support import Topic, copy_pipeline, event, json_in, wait_for, with_fields
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -19,8 +18,7 @@ REGION = {"name": "region", "type": ["null", "string"], "default": None, "doc": 
 
 
 def test_two_versions_flow_side_by_side(way: Way, tmp_path: Path) -> None:
-    folder = with_field(copy_pipeline(tmp_path / "second", 4), "app_log", REGION)
-    second = replace(way.containers, pipeline=Pipeline.load(folder))
+    second = replace(way.containers, pipeline=with_fields(copy_pipeline(tmp_path / "second", 4), REGION))
     before = way.acknowledged()
     first_producing = way.containers.start(
         *way.produce("--synthetic", "--rate", "200", "--duration", "15", "--seed", "41")
@@ -29,8 +27,8 @@ def test_two_versions_flow_side_by_side(way: Way, tmp_path: Path) -> None:
     second.shardlake("schema", "register")
     second_producing = second.start(*way.produce("--synthetic", "--rate", "200", "--duration", "8", "--seed", "42"))
     assert first_producing.poll() is None
-    assert summary_of(second_producing.communicate(timeout=60)[0])["acknowledged"] == 1600
-    assert summary_of(first_producing.communicate(timeout=60)[0])["acknowledged"] == 3000
+    assert json_in(second_producing.communicate(timeout=60)[0])["acknowledged"] == 1600
+    assert json_in(first_producing.communicate(timeout=60)[0])["acknowledged"] == 3000
     way.await_accounted_for()
     assert way.verify()["counts"] == {}
 
