@@ -11,6 +11,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from shardlake.errors import BadInput
+
 STACK = "SHARDLAKE_STACK"
 """The environment's name for which stack commands are for: `local`, or `compose`."""
 PROJECT = "COMPOSE_PROJECT_NAME"
@@ -33,6 +35,13 @@ BROKERS = ("kafka-1", "kafka-2", "kafka-3")
 def is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether commands are for the containers."""
     return environment.get(STACK) == "compose"
+
+
+def refuse(command: str) -> None:
+    """Raises BadInput, which names a command instead, where commands are for the containers and this one is about
+    servers that it starts itself."""
+    if is_wanted():
+        raise BadInput("Docker itself starts and stops the containers, and keeps their logs.", f"Use `{command}`.")
 
 
 def variables(folder: Path, environment: Mapping[str, str] = os.environ) -> dict[str, str]:

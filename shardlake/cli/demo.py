@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shardlake import compose
 from shardlake.cli.demo_report import report
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
@@ -44,6 +45,7 @@ def demo(
     port_base: PortBase = DEFAULT_PORT_BASE,
 ) -> None:
     """Logs through Kafka and Flink into the lake, consumers and lag, and the sum: exit code 0 only if it holds."""
+    compose.refuse("docker compose up --wait")
     if break_ and keep:
         msg = "--break and --keep do not go together: what is kept has a launcher of its own, and its servers."
         raise BadInput(msg, "Leave one of them out.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shardlake import compose
 from shardlake.cli.output import err, out, print_json
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
@@ -45,6 +46,7 @@ def faults(
     from shardlake.faults.runs import new_run
     from shardlake.faults.sitting import Plan, Sitting
 
+    compose.refuse("make test-integration")
     if run is None:
         raise BadInput("A sitting needs a folder.", "For example: shardlake faults --run faults-out.")
     unknown = [kind for kind in only or () if kind not in KINDS]

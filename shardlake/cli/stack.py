@@ -44,7 +44,7 @@ def up(
     """Start Kafka, the schema registry and Flink, and make the pipeline's topics and schemas. Ctrl-C stops them."""
     from shardlake.pipeline import Pipeline
 
-    _not_for_containers("docker compose up --wait")
+    compose.refuse("docker compose up --wait")
     Pipeline.load(ctx.obj.pipeline)
     installed()
     if detach:
@@ -77,11 +77,6 @@ def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) 
             msg = f"The stack was not ready after {START_SECONDS} s."
             raise Unavailable(msg, f"Its launcher's log is {log}.")
         time.sleep(0.05)
-
-
-def _not_for_containers(command: str) -> None:
-    if compose.is_wanted():
-        raise BadInput("Docker itself starts and stops the containers, and keeps their logs.", f"Use `{command}`.")
 
 
 def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None, *, s3: bool) -> None:
@@ -136,7 +131,7 @@ def down() -> None:
     """Stop the stack that was started here, in order."""
     from shardlake.stack.stack import find
 
-    _not_for_containers("docker compose down")
+    compose.refuse("docker compose down")
     found = find(state_folder())
     if found is None:
         err.print("no stack is running here")
@@ -213,7 +208,7 @@ def logs(
     lines: Annotated[int, typer.Option("-n", help="How many of the last lines.")] = 20,
 ) -> None:
     """The servers' logs, also those of a stack that has failed to start."""
-    _not_for_containers(f"docker compose logs {server or ''}".rstrip())
+    compose.refuse(f"docker compose logs {server or ''}".rstrip())
     folder = state_folder() / "logs"
     there = {path.stem: path for path in sorted(folder.glob("*.log"))}
     if server and server not in there:
