@@ -67,7 +67,7 @@ def latencies(stack: Running) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 
 
 def broker_killed(stack: RunningContainers) -> dict[str, float]:
-    """The leader of partition 0 killed under load: what was acknowledged, lost, and how long no event came."""
+    """A broker of three killed under load: what was acknowledged, lost, and how long no event came."""
     topic, servers = stack.pipeline.events_topic, stack.settings.kafka_bootstrap_servers
     began = time.time()
     producing = stack.start("produce", "--synthetic", "--rate", "300", "--duration", "40", "--seed", "9", "--json")

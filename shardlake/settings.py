@@ -24,13 +24,16 @@ SECRET = {"s3_secret_key", "s3_session_token"}
 """What of the settings is told to nobody: each process reads these for itself."""
 
 
-def state_folder(pipeline: Path | None = None) -> Path:
-    """Where the running stack leaves its addresses: SHARDLAKE_STATE, or `.shardlake` in the pipeline's folder.
+def local_state_folder(pipeline: Path | None = None) -> Path:
+    """Where the local stack leaves its addresses: SHARDLAKE_STATE, or `.shardlake` in the pipeline's folder."""
+    return Path(os.environ.get("SHARDLAKE_STATE") or (pipeline or Path.cwd()) / ".shardlake").resolve()
 
-    What commands for containers leave is in another one, so that none takes the local stack's for theirs.
-    """
-    local = Path(os.environ.get("SHARDLAKE_STATE") or (pipeline or Path.cwd()) / ".shardlake").resolve()
-    return local / "compose" if compose.is_wanted() and local.name != "compose" else local
+
+def state_folder(pipeline: Path | None = None) -> Path:
+    """Where commands keep what they know of the servers that are meant: for containers it is a folder of their own, so
+    that none takes the local stack's for theirs."""
+    local = local_state_folder(pipeline)
+    return local / "compose" if compose.is_wanted() else local
 
 
 def cache_folder() -> Path:

@@ -81,9 +81,8 @@ def _committed(settings: Settings, topic: str) -> dict[int, int]:
 def running(settings: Settings) -> Job:
     """The running application. Raises ShardlakeError where none runs."""
     from shardlake.flink.cluster import Cluster
-    from shardlake.flink.inserts import NAME
 
-    job = Cluster(settings.flink_rest_url).running(NAME)
+    job = Cluster(settings.flink_rest_url).running()
     if job is None:
         msg = "The jobs are not running."
         raise ShardlakeError(msg, "Start them with `shardlake jobs run`.")

@@ -29,21 +29,15 @@ def run(
     unless_running: Annotated[bool, typer.Option("--unless-running", help="Let running jobs be.")] = False,
 ) -> None:
     """Start the jobs: from their savepoint or newest checkpoint where there is one, else from the topic's start."""
+    from shardlake.flink.cluster import Cluster
+
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     began = time.monotonic()
-    if unless_running and (already := _running(settings)):
-        err.print(f"the jobs run already: job {already}")
+    if unless_running and (already := Cluster(settings.flink_rest_url).running()):
+        err.print(f"the jobs run already: job {already.job_id}")
         return
     job_id, how = start(pipeline, settings, jobs or [], options or [], savepoint)
     err.print(f"[bold green]running[/] after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
-
-
-def _running(settings: Settings) -> str | None:
-    from shardlake.flink.cluster import Cluster
-    from shardlake.flink.inserts import NAME
-
-    job = Cluster(settings.flink_rest_url).running(NAME)
-    return job.job_id if job else None
 
 
 def start(
@@ -51,7 +45,6 @@ def start(
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
     from shardlake.flink.cluster import Cluster
-    from shardlake.flink.inserts import NAME
     from shardlake.flink.job import choose
     from shardlake.flink.resume import next_start
     from shardlake.flink.submit import Submission
@@ -60,7 +53,7 @@ def start(
     chosen = choose(pipeline, jobs, options)
     check(settings.lake)
     cluster = Cluster(settings.flink_rest_url)
-    already = cluster.running(NAME)
+    already = cluster.running()
     if already:
         msg = f"The jobs are running already (job {already.job_id})."
         raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")

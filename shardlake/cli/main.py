@@ -35,7 +35,7 @@ from shardlake.cli import (
 from shardlake.cli.output import err
 from shardlake.compose import STACK
 from shardlake.errors import ShardlakeError, Unavailable
-from shardlake.settings import state_folder
+from shardlake.settings import local_state_folder
 from shardlake.storage import failure
 
 app = typer.Typer(
@@ -75,7 +75,7 @@ def shared(
     ctx.obj = Shared(pipeline=pipeline, verbose=verbose)
     os.environ[STACK] = stack_.value
     os.environ.setdefault("SHARDLAKE_PIPELINE", str(pipeline.resolve()))
-    os.environ.setdefault("SHARDLAKE_STATE", str(state_folder(pipeline)))
+    os.environ.setdefault("SHARDLAKE_STATE", str(local_state_folder(pipeline)))
 
 
 app.command()(demo.demo)

@@ -20,14 +20,13 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     again would lose.
     """
     from shardlake.flink.cluster import Cluster
-    from shardlake.flink.inserts import NAME
     from shardlake.lake.accounting import rows_by_partition
     from shardlake.lake.uploads import abort, leftovers
     from shardlake.provision import provision
     from shardlake.topics import delete, offsets
 
     check(settings.lake)
-    if Cluster(settings.flink_rest_url).running(NAME):
+    if Cluster(settings.flink_rest_url).running():
         raise ShardlakeError("The jobs are running.", "Stop them first: `shardlake jobs stop`.")
     for topic in pipeline.sources:
         rows = rows_by_partition(settings.lake, str(topic.lake_table))

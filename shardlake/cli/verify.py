@@ -118,12 +118,10 @@ def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporar
 def _keys(folder: Path) -> list[str]:
     """The keys that the jobs may have hashed PII with. The containers' is asked of them where none is given."""
     from shardlake import pii
-    from shardlake.stack.containers import copy_pii_key
+    from shardlake.stack.containers import pii_key
 
     if compose.is_wanted() and not (os.environ.get(pii.KEY) or os.environ.get(pii.KEY_FILE)):
-        file = state_folder() / "pii.key"
-        copy_pii_key(folder, file)
-        return pii.known_keys({pii.KEY_FILE: str(file)}, {})
+        return pii.known_keys({pii.KEY: pii_key(folder)}, {})
     return pii.known_keys(os.environ, running_stack(state_folder()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
@@ -29,22 +30,18 @@ def diagnose(pipeline_folder: Path, port_base: int) -> list[Finding]:
     stack = find(state_folder())
     settings = Settings.read()
     found = examine([Check("machine", partial(machine.machine, stack, port_base))])
-    if any(url.startswith("s3") for url in (settings.lake_url, settings.jobs_folder)):
-        found += examine([Check("S3", partial(storage.storage, settings))])
+    found += _s3(settings)
     down: list[Finding] = []
     if stack:
         found += examine([Check("space", partial(machine.space, stack, settings))])
         down = list(servers.processes(stack))
     lacking = {finding.check for finding in down}
-    probes = [
-        Check(name, partial(ask, settings))
-        for name, (variable, ask, behind) in PROBES.items()
+    names = [
+        name
+        for name, (variable, _, behind) in PROBES.items()
         if (stack or variable in os.environ) and not behind & lacking
     ]
-    answers = examine(probes)
-    # A name stands for all of a check's findings: one broker of several that is not reached is enough.
-    ready = {probe.name for probe in probes} - {finding.check for finding in answers if not finding.ok}
-    return [*found, *down, *answers, *_beyond(pipeline_folder, settings, ready)]
+    return [*found, *down, *_asked(pipeline_folder, settings, names)]
 
 
 def _diagnose_containers(folder: Path) -> list[Finding]:
@@ -55,9 +52,21 @@ def _diagnose_containers(folder: Path) -> list[Finding]:
     found += examine([Check("containers", partial(containers.services, folder))])
     if not any(one.ok for one in found if one.check == "containers"):
         return found
-    answers = examine([Check(name, partial(ask, settings)) for name, (_, ask, _) in PROBES.items()])
-    ready = set(PROBES) - {finding.check for finding in answers if not finding.ok}
-    return [*found, *answers, *_beyond(folder, settings, ready)]
+    return [*found, *_s3(settings), *_asked(folder, settings, PROBES)]
+
+
+def _s3(settings: Settings) -> list[Finding]:
+    if any(url.startswith("s3") for url in (settings.lake_url, settings.jobs_folder)):
+        return examine([Check("S3", partial(storage.storage, settings))])
+    return []
+
+
+def _asked(pipeline_folder: Path, settings: Settings, names: Collection[str]) -> list[Finding]:
+    """What those of PROBES answer, and what stands on those that answer well."""
+    answers = examine([Check(name, partial(PROBES[name][1], settings)) for name in names])
+    # A name stands for all of a check's findings: one broker of several that is not reached is enough.
+    ready = set(names) - {finding.check for finding in answers if not finding.ok}
+    return [*answers, *_beyond(pipeline_folder, settings, ready)]
 
 
 def _beyond(pipeline_folder: Path, settings: Settings, ready: set[str]) -> list[Finding]:

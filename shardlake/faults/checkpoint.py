@@ -11,7 +11,6 @@ from threading import Event, Thread
 
 from shardlake.errors import ShardlakeError
 from shardlake.flink.cluster import Cluster
-from shardlake.flink.inserts import NAME
 from shardlake.settings import Settings
 from shardlake.storage import Folder
 
@@ -62,7 +61,7 @@ class Checkpoint:
 def begin(settings: Settings) -> Checkpoint | None:
     """Have the application begin a checkpoint, and return as soon as one is under way; None where none begins."""
     try:
-        job = Cluster(settings.flink_rest_url).running(NAME)
+        job = Cluster(settings.flink_rest_url).running()
         if job is None:
             return None
         folder = settings.jobs / "checkpoints" / job.job_id

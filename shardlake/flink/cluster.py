@@ -12,6 +12,7 @@ from urllib.parse import quote, urlparse
 import requests
 
 from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.flink.inserts import NAME
 
 REQUEST_SECONDS = 10
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
@@ -46,9 +47,9 @@ class Cluster:
         overview = self._get("/jobs/overview")["jobs"]
         return [self._job(entry) for entry in sorted(overview, key=lambda entry: -entry["start-time"])]
 
-    def running(self, name: str) -> Job | None:
-        """The job whose name begins so and that has not ended."""
-        return next((job for job in self.jobs() if job.name.startswith(name) and job.is_running), None)
+    def running(self) -> Job | None:
+        """The application of ours that has not ended."""
+        return next((job for job in self.jobs() if job.name.startswith(NAME) and job.is_running), None)
 
     def state(self, job_id: str) -> str:
         """RUNNING, RESTARTING, FINISHED, …"""

@@ -151,8 +151,10 @@ class Delivery:
         while batch:
             queued = self._producer.produce_batch(self._topic, batch, on_delivery=self._on_delivery)
             batch = self._not_queued(batch) if queued < len(batch) else []
-            self._producer.poll(0.1 if batch else 0)
-            self._give_up_late_ones()
+            self._take_in(0.1 if batch else 0)
+        self._take_in(seconds)
+
+    def _take_in(self, seconds: float) -> None:
         self._producer.poll(seconds)
         self._give_up_late_ones()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from shardlake import compose
 from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.stack.ended import errors_in
 
 ENGINE_SECONDS = 15
 SERVICE = "com.docker.compose.service"
@@ -90,23 +91,19 @@ def last_error(name: str) -> str:
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith("error: "):
             return " ".join(line.strip() for line in lines[number : number + 2]).removeprefix("error: ")[:500]
-    errors = [line for line in lines if " ERROR " in line or line.startswith(("Caused by", "Exception"))]
+    errors = errors_in(lines)
     return errors[-1].strip()[:300] if errors else ""
 
 
-def copy_pii_key(folder: Path, target: Path) -> None:
-    """The key that the task managers hash PII with, for its owner alone: who verifies must know it.
+def pii_key(folder: Path) -> str:
+    """The key that the task managers hash PII with: who verifies must know it.
 
     Raises Unavailable where no task manager has one.
     """
     managers = [one for one in containers(folder) if one.service.startswith("taskmanager") and one.state == "running"]
     if not managers:
         raise Unavailable("No task manager runs in a container, and so nobody tells the key of PII.", f"Try {START}.")
-    key = docker("exec", managers[0].name, "sh", "-c", 'printf %s "${SHARDLAKE_PII_KEY:-$(cat /pii/pii.key)}"')
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    target.touch(mode=0o600)
-    target.write_text(key)
+    return docker("exec", managers[0].name, "sh", "-c", 'printf %s "${SHARDLAKE_PII_KEY:-$(cat /pii/pii.key)}"')
 
 
 def docker(*arguments: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ def why_ended(exit_code: int | None, log: Path) -> tuple[str, str]:
     return f"{how}; the last error in its log: {line}" if line else f"{how}; its log names no error", START_AGAIN
 
 
+def errors_in(lines: Iterable[str]) -> list[str]:
+    """Those lines of a server's log that name an error."""
+    return [line for line in lines if " ERROR " in line or line.startswith(("Caused by", "Exception"))]
+
+
 def last_error(log: Path) -> str:
     """The last line of a log that names an error, '' without one; of a full disk where one does, as others follow
     from it."""
@@ -71,6 +77,6 @@ def last_error(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
-    errors = [line for line in lines if " ERROR " in line or line.startswith(("Caused by", "Exception"))]
+    errors = errors_in(lines)
     full = [line for line in lines if DISK_FULL in line]
     return (full or errors or [""])[-1].strip()[:500]

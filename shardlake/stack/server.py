@@ -11,6 +11,7 @@ from pathlib import Path
 from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
 from shardlake.pii import without_key
+from shardlake.stack.ended import errors_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,7 @@ class Server:
     def log_tail(self, lines: int = 8) -> str:
         """The last lines of its log, those that name an error where there are any."""
         everything = self.log.read_text(errors="replace").splitlines()
-        errors = [line for line in everything if " ERROR " in line or line.startswith(("Caused by", "Exception"))]
-        return "\n".join((errors or everything)[-lines:])
+        return "\n".join((errors_in(everything) or everything)[-lines:])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
