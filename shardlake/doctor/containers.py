@@ -25,7 +25,7 @@ def engine(folder: Path) -> Iterator[Finding]:
     published = {
         address.rpartition(":")[2]
         for one in containers(folder)
-        if one.state == "running"
+        if one.holds_ports
         for address in one.address.split(", ")
     }
     for name, port in compose.variables(folder).items():

@@ -40,6 +40,11 @@ class Container:
     """What the engine could not do with it, or what asking after its health said last."""
 
     @property
+    def holds_ports(self) -> bool:
+        """Whether what it publishes is its own already."""
+        return self.state in ("running", "paused", "restarting")
+
+    @property
     def is_well(self) -> bool:
         """It does what it is for, or has done it."""
         if self.service in ONE_SHOT:
@@ -73,6 +78,8 @@ def why(container: Container) -> tuple[str, str]:
             limit = f"{container.memory_limit_bytes / 2**20:,.0f} MB"
             return f"it needed more than its limit of {limit}", f"Raise its mem_limit in docker/compose.yaml. {again}"
         return "it was killed (exit code 137)", f"{START} starts it again. {log}"
+    if container.state == "paused":
+        return "it is paused", f"Let it go on: `docker unpause {container.name}`."
     if container.state == "created":
         return container.said or "it waits for others that are not well", f"See to those first. {again}"
     error = last_error(container.name)

@@ -84,6 +84,16 @@ def test_addresses_follow_env_and_environment(tmp_path: Path) -> None:
     assert settings.jobs_folder == SERVICES["setup"]["environment"]["SHARDLAKE_JOBS"]
 
 
+def test_every_volume_of_an_image_has_a_name() -> None:
+    """One without a name outlives `docker compose down`, and nobody finds it again."""
+    for name, service in SERVICES.items():
+        role = service["image"].removeprefix("shardlake-").replace("app", "flink")
+        file = ROOT / "docker" / role / "Dockerfile"
+        declared = re.findall(r"^VOLUME (.+)$", file.read_text(), re.MULTILINE) if file.exists() else []
+        mounted = {volume.split(":")[1] for volume in service.get("volumes", [])}
+        assert set(" ".join(declared).split()) <= mounted, name
+
+
 def test_images_start_from_debian_and_run_as_nobody_in_particular() -> None:
     for file in (ROOT / "docker").glob("*/Dockerfile"):
         text = file.read_text()

@@ -50,6 +50,8 @@ def test_causes_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "mem_limit" in fix
     said = "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed: port is already allocated"
     assert why(replace(WELL, state="created", said=said))[0] == said
+    cause, fix = why(replace(WELL, state="paused", health="unhealthy"))
+    assert (cause, fix) == ("it is paused", "Let it go on: `docker unpause x-kafka-1-1`.")
     engine(tmp_path, monkeypatch, "echo INFO fine; echo 'error: The volume at /data was written by x.'; echo '  Do y.'")
     cause, _ = why(replace(WELL, state="restarting", exit_code=3))
     assert cause == "it ends with exit code 3: The volume at /data was written by x. Do y."
