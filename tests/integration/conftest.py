@@ -37,7 +37,11 @@ class Way:
 
     def acknowledged(self) -> int:
         """How many events the ledgers say were acknowledged, so far."""
-        return sum(len(one.acknowledged) for one in ledger.of_run(self.run))
+        return sum(len(ledger.read(file).acknowledged) for file in self.ledgers() if file.stat().st_size)
+
+    def ledgers(self) -> list[Path]:
+        """The files of the run's; none before the first producer has begun."""
+        return ledger.paths(self.run)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """A query over the lake in S3."""

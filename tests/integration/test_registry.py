@@ -37,7 +37,7 @@ def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path)
     second.shardlake("schema", "register")
     log = tmp_path / "zones.json"
     log.write_text("")
-    ledgers = len(ledger.paths(way.run)) if way.run.exists() else 0
+    ledgers = len(way.ledgers())
     following = second.start(
         *way.produce("--follow", str(log), "--format", "json", "--service", "zones"),
         "--state",
@@ -48,7 +48,7 @@ def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path)
     letters = topics.offsets(way.servers, dead)
     before = way.acknowledged()
     wait_for(lambda: way.acknowledged() > before, 40, "the known schema's events to be sent")
-    wait_for(lambda: len(ledger.paths(way.run)) == ledgers + 2, 40, "the other producer to have asked the registry")
+    wait_for(lambda: len(way.ledgers()) == ledgers + 2, 40, "the other producer to have asked the registry")
 
     way.containers.kill("registry")
     down = time.monotonic()
