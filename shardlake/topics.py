@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -16,11 +16,22 @@ from shardlake.kafka_login import client
 TIMEOUT_SECONDS = 15
 FUTURE_SECONDS = TIMEOUT_SECONDS + 10
 """Longer than the request's own time, after which the client says why: a future that runs out says nothing."""
-COORDINATOR_NOT_READY = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+MOVING = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
 )
+"""What brokers answer while one of them takes over from another: it passes, and the admin client hands it on."""
 POLL_SECONDS = 0.1
 """The client waits for as long to fill a batch, also where there is no more to come."""
+T = TypeVar("T")
 
 
 def offsets(bootstrap_servers: str, topic: str, since_ms: int | None = None) -> dict[int, tuple[int, int]]:
@@ -31,15 +42,17 @@ def offsets(bootstrap_servers: str, topic: str, since_ms: int | None = None) -> 
     Raises Unavailable where no broker answers or the topic is not there.
     """
     admin = _admin(bootstrap_servers)
-    try:
+
+    def ask() -> tuple[dict[int, int], dict[int, int]]:
         found = admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
         if found.error is not None:
             raise KafkaException(found.error)
         partitions = [TopicPartition(topic, partition) for partition in found.partitions]
-        first = _list(
-            admin, partitions, OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)
-        )
-        end = _list(admin, partitions, OffsetSpec.latest())
+        since = OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)
+        return _list(admin, partitions, since), _list(admin, partitions, OffsetSpec.latest())
+
+    try:
+        first, end = while_moving(ask)
     except KafkaException as error:
         msg = f"Kafka at {bootstrap_servers} does not tell the offsets of {topic}: {error.args[0].str()}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
@@ -66,13 +79,18 @@ def committed_by(consumer: Consumer, partitions: list[TopicPartition]) -> list[T
     A consumer that never joins is asked because the admin client's own call crashes the process where the group's
     coordinator is not ready (librdkafka issue 5040, open). Raises KafkaException where it is not for a while.
     """
+    found = while_moving(lambda: consumer.committed(partitions, timeout=TIMEOUT_SECONDS))
+    return [place for place in found if place.offset >= 0]
+
+
+def while_moving(ask: Callable[[], T]) -> T:
+    """Ask again for a while where the brokers are only handing over to one another; raises KafkaException after."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
-            found = consumer.committed(partitions, timeout=TIMEOUT_SECONDS)
-            return [place for place in found if place.offset >= 0]
+            return ask()
         except KafkaException as error:
-            if error.args[0].code() not in COORDINATOR_NOT_READY or time.monotonic() > deadline:
+            if error.args[0].code() not in MOVING or time.monotonic() > deadline:
                 raise
             time.sleep(POLL_SECONDS)
 

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
 from shardlake.lag.rules import Lag, Offsets, judge
-from shardlake.topics import committed_by
+from shardlake.topics import committed_by, while_moving
 
 REQUEST_SECONDS = 10
 READ_SECONDS = 3.0
@@ -160,7 +160,9 @@ class Sampler:
         ]
         if not partitions:
             return {}, {}
-        return self._list(partitions, OffsetSpec.earliest()), self._list(partitions, OffsetSpec.latest())
+        return while_moving(
+            lambda: (self._list(partitions, OffsetSpec.earliest()), self._list(partitions, OffsetSpec.latest()))
+        )
 
     def _list(self, partitions: list[TopicPartition], spec: Any) -> dict[Place, int]:
         futures = self._admin.list_offsets(

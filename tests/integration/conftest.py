@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from shardlake import ledger, topics
 from shardlake.lake.accounting import account
 from shardlake.lake.verdict import VERDICT_FILE
-from shardlake.testing.containers import RunningContainers
+from shardlake.testing.containers import SERVERS, RunningContainers
 from tests.support import wait_for
 
 SETTLE_SECONDS = 120
@@ -87,3 +88,12 @@ def way(shardlake_containers: RunningContainers, tmp_path_factory: pytest.TempPa
     """The containers with the jobs running."""
     shardlake_containers.shardlake("jobs", "run")
     return Way(shardlake_containers, tmp_path_factory.mktemp("ledgers") / "run")
+
+
+@pytest.fixture(autouse=True)
+def all_servers_again(way: Way) -> Iterator[None]:
+    """A test that fails half-way leaves no killed server to those after it."""
+    yield
+    down = [name for name in SERVERS if way.containers.container(name).state != "running"]
+    for name in down:
+        way.containers.start_again(name)
