@@ -1,55 +1,50 @@
-"""One member of a consumer group: it holds some shards and feeds each one's processor.
+"""One member of a consumer group: it holds some shards, feeds their lanes, and commits how far each is done.
 
-At least once: offsets are committed only as far as the processor has checkpointed. A record that cannot be decoded is
-reported and passed over here, because the jobs keep it as a dead letter. A registry or broker that is down is waited
-for.
+At least once: an offset is committed only where everything before it is done, or a dead letter that its topic has
+acknowledged. A shard goes to another worker after its lanes have finished what they had in hand and that is committed,
+so that a hand-over doubles nothing. A registry, a broker or a dead-letter topic that is down is waited for.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from shardlake.avro.codec import Decoder, Undecodable
-from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
-from shardlake.shards.processor import Record, RecordProcessor
+from shardlake.shards.dead_letters import DeadLetters, Source
+from shardlake.shards.handler import Consumer
+from shardlake.shards.lease import Lease
+from shardlake.shards.shard import Options, Say, Shard
+from shardlake.shards.start import Found, InitialPosition, Kind, start
+from shardlake.topics import committed_by, while_moving
 
-BATCH = 500
-POLL_SECONDS = 0.1
-"""The client waits for as long to fill a batch."""
-
-WAIT_FOR_REGISTRY_SECONDS = 1.0
+FETCH = 1000
+POLL_SECONDS = 0.05
+COMMIT_SECONDS = 0.1
+RENEW_SECONDS = 3.0
+"""A lease is renewed so often, also where nothing happens."""
+HAND_OVER_SECONDS = 60
+"""How long lanes may take to finish when a shard goes: less than the five minutes that the group waits."""
 IDLE_SECONDS = 10
-Say = Callable[[str], None]
+REQUEST_SECONDS = 15
+NOT_PASSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_AUTHORIZATION_FAILED})
 
 
 @dataclass(slots=True)
-class _Shard:
-    """A held partition. `handed_over` and `done` are next offsets; `at_end` is whether it had no more to read."""
+class _Held:
+    """A shard, and what was committed of it last."""
 
-    shard_id: str
-    processor: RecordProcessor
-    handed_over: int | None = None
-    done: int | None = None
-    committed: int | None = None
-    at_end: bool = False
-
-    def checkpoint(self, sequence_number: int | None = None) -> None:
-        """See Checkpointer. Raises ValueError for a record that was not handed over."""
-        wanted = self.handed_over if sequence_number is None else sequence_number + 1
-        if wanted is None:
-            return
-        if self.handed_over is None or wanted > self.handed_over:
-            msg = f"{self.shard_id}: {sequence_number} was not handed over yet"
-            raise ValueError(msg)
-        self.done = max(self.done or 0, wanted)
+    shard: Shard
+    epoch: int
+    committed: int
+    renewed: float = 0.0
+    paused: bool = False
 
 
 class Worker:
@@ -59,27 +54,39 @@ class Worker:
         self,
         consumer_settings: dict[str, Any],
         topic: str,
-        decoder: Decoder,
-        make_processor: Callable[[], RecordProcessor],
+        consumer: Consumer,
+        options: Options,
+        *,
         say: Say,
+        owner: str,
+        position: InitialPosition | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
+        """`owner` is this worker's name in its leases. Without `dead_letters` a record that fails ends the worker."""
         self._topic = topic
-        self._decoder = decoder
-        self._make_processor = make_processor
+        self._processes = consumer
+        self._options = options
         self._say = say
-        self._shards: dict[int, _Shard] = {}
+        self._owner = owner
+        self._position = position or InitialPosition()
+        self._dead_letters = dead_letters
+        self._held: dict[int, _Held] = {}
         self._stopping = False
         self._broker_gone_said = 0.0
-        self._consumer = Consumer({**consumer_settings, "error_cb": self._on_error})
+        self._full_since = 0.0
+        self._next_commit = 0.0
+        self._consumer = KafkaConsumer({**consumer_settings, "error_cb": self._on_error})
 
     def stop(self) -> None:
-        """Finish the batch in hand, checkpoint, leave the group. May be called from a signal handler."""
+        """Finish what is in hand, commit it, leave the group. May be called from a signal handler."""
         self._stopping = True
 
     def run(self, *, until_caught_up: bool = False) -> None:
         """Consume; with `until_caught_up`, until every held shard has no more to read.
 
-        Raises what a processor raises, after leaving the group without committing what it failed on.
+        Raises what a processor raises when it begins or ends, ShardlakeError where a record fails for which there is
+        no dead letter, KafkaException where the group has no place for this worker; each after leaving the group,
+        with what is done committed.
         """
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -87,129 +94,192 @@ class Worker:
         idle_since = time.monotonic()
         try:
             while not self._stopping:
-                batch = self._consumer.consume(BATCH, timeout=POLL_SECONDS)
-                self._process(batch)
-                self._commit(asynchronous=True)
-                if self._shards:
-                    idle_since = time.monotonic()
-                    if until_caught_up and all(shard.at_end for shard in self._shards.values()):
+                self._feed(self._fetch())
+                now = time.monotonic()
+                for held in self._held.values():
+                    if held.shard.error is not None:
+                        raise held.shard.error
+                    held.shard.look_after_lanes(now)
+                self._commit(now)
+                if self._held:
+                    idle_since = now
+                    if until_caught_up and all(one.shard.at_end and not one.shard.in_flight for one in self._shards()):
                         break
-                elif until_caught_up and time.monotonic() - idle_since > IDLE_SECONDS:
+                elif until_caught_up and now - idle_since > IDLE_SECONDS:
                     break
-            self._request_shutdown(list(self._shards))
         finally:
-            # Closing calls _on_revoke, which must not ask processors again.
-            self._commit(asynchronous=False)
-            self._shards.clear()
+            self._give_back(list(self._held), HAND_OVER_SECONDS)
             self._consumer.close()
 
-    def _process(self, batch: list[Any]) -> None:
+    def _shards(self) -> Iterable[_Held]:
+        return self._held.values()
+
+    def _fetch(self) -> list[Any]:
+        """What has come; waits a little where nothing has."""
+        now = time.monotonic()
+        full = [held for held in self._held.values() if held.shard.is_full]
+        if full and len(full) == len(self._held):
+            # To pause a partition throws away what was fetched of it, so for a moment nothing is asked for instead.
+            self._full_since = self._full_since or now
+            if now - self._full_since < 10 * POLL_SECONDS:
+                time.sleep(POLL_SECONDS / 10)
+                return []
+        else:
+            self._full_since = 0.0
+        self._pause_and_resume(full)
+        first = self._consumer.poll(POLL_SECONDS)
+        if first is None:
+            return []
+        # The rest of what is there already: consume() itself would wait for a whole batch.
+        return [first, *self._consumer.consume(FETCH - 1, timeout=0)]
+
+    def _pause_and_resume(self, full: list[_Held]) -> None:
+        for held in full:
+            if not held.paused:
+                self._consumer.pause([self._place(held.shard)])
+                held.paused = True
+        for held in self._held.values():
+            if held.paused and held.shard.has_room:
+                self._consumer.resume([self._place(held.shard)])
+                held.paused = False
+
+    def _place(self, shard: Shard, *rest: Any) -> TopicPartition:
+        return TopicPartition(self._topic, shard.source.partition, *rest)
+
+    def _feed(self, batch: list[Any]) -> None:
         by_partition = defaultdict(list)
+        ends: dict[int, int] = {}
         for message in batch:
             error = message.error()
             # In this order: a batch may hold a partition's last records, and then its end, which is told once.
             if error is None:
                 by_partition[message.partition()].append(message)
-                self._mark(message.partition(), at_end=False)
+                ends.pop(message.partition(), None)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                self._mark(message.partition(), at_end=True)
-            elif error.fatal():
+                ends[message.partition()] = message.offset()
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+                self._start_again(message.partition())
+            elif error.fatal() or error.code() in NOT_PASSING:
                 raise KafkaException(error)
         for partition, messages in by_partition.items():
-            shard = self._shards.get(partition)
-            if shard is None:  # taken away between fetch and now
-                continue
-            records = self._decode(shard, messages)
-            shard.handed_over = (
-                max(shard.handed_over or 0, messages[-1].offset() + 1) if messages else shard.handed_over
-            )
-            if records:
-                shard.processor.process_records(records, shard)
-            elif messages:
-                shard.checkpoint()
+            held = self._held.get(partition)
+            if held is not None:  # else it was taken away between fetch and now
+                held.shard.at_end = False
+                held.shard.feed(messages)
+        for partition, offset in ends.items():
+            if partition in self._held:
+                self._held[partition].shard.reach_end(offset)
 
-    def _mark(self, partition: int, *, at_end: bool) -> None:
-        shard = self._shards.get(partition)
-        if shard is not None:
-            shard.at_end = at_end
-
-    def _decode(self, shard: _Shard, messages: list[Any]) -> list[Record]:
-        """Decoded records. While the registry is down, what follows is read again later and cut off `messages`."""
-        records = []
-        for index, message in enumerate(messages):
-            if message.value() is None:
-                continue
-            try:
-                data = self._decoder.decode(message.value())
-            except Undecodable as error:
-                self._say(f"{shard.shard_id}: passed over {message.offset()}, {error}")
-                continue
-            except Unavailable as error:
-                self._say(f"{error.message} Waiting for it.")
-                self._consumer.seek(TopicPartition(self._topic, message.partition(), message.offset()))
-                shard.at_end = False
-                del messages[index:]
-                time.sleep(WAIT_FOR_REGISTRY_SECONDS)
-                break
-            key = message.key()
-            records.append(
-                Record(
-                    shard_id=shard.shard_id,
-                    partition_key=key.decode(errors="backslashreplace") if key is not None else None,
-                    sequence_number=message.offset(),
-                    approximate_arrival=datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
-                    data=data,
-                )
-            )
-        return records
-
-    def _commit(self, *, asynchronous: bool, partitions: list[int] | None = None) -> None:
-        offsets = []
-        for partition, shard in self._shards.items():
-            if shard.done is not None and shard.done != shard.committed and partition in (partitions or self._shards):
-                offsets.append(TopicPartition(self._topic, partition, shard.done))
-                shard.committed = shard.done
-        if not offsets:
+    def _start_again(self, partition: int) -> None:
+        """The offset that was asked for is not there any more: say what was lost, and go on."""
+        held = self._held.get(partition)
+        if held is None:
             return
+        place = self._place(held.shard)
+        first, end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_SECONDS)
+        at, said = start(Found(first, end, held.shard.end_offset), self._position, partition)
+        self._say(f"{held.shard.shard_id}: {said or 'its offset was out of range'}")
+        self._consumer.seek(self._place(held.shard, at))
+
+    def _commit(self, now: float) -> None:
+        if now < self._next_commit:
+            return
+        self._next_commit = now + COMMIT_SECONDS
+        self._send_commits(
+            [
+                held
+                for held in self._held.values()
+                if held.shard.position != held.committed or now - held.renewed > RENEW_SECONDS
+            ],
+            asynchronous=True,
+        )
+
+    def _send_commits(self, which: list[_Held], *, asynchronous: bool) -> None:
+        if not which:
+            return
+        now, now_ms = time.monotonic(), time.time_ns() // 1_000_000
+        offsets = []
+        for held in which:
+            held.committed, held.renewed = held.shard.position, now
+            lease = Lease(self._owner, held.epoch, held.shard.in_flight, now_ms)
+            offsets.append(self._place(held.shard, held.committed, lease.to_metadata()))
         try:
             self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
         except KafkaException as error:
             self._say(f"not committed: {error.args[0].str()}; these records will come again")
 
-    def _request_shutdown(self, partitions: list[int]) -> None:
-        for partition in partitions:
-            shard = self._shards[partition]
-            shard.processor.shutdown_requested(shard)
-
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
-        for place in partitions:
-            shard = _Shard(f"{self._topic}-{place.partition}", self._make_processor())
-            shard.processor.initialize(shard.shard_id)
-            self._shards[place.partition] = shard
-        consumer.incremental_assign(partitions)
+        new = [place for place in partitions if place.partition not in self._held]
+        begin = []
+        for place, found, before in self._find(new):
+            shard_id = f"{self._topic}-{place.partition}"
+            offset, said = start(found, self._position, place.partition)
+            if said:
+                self._say(f"{shard_id}: {said}")
+            source = Source(self._topic, place.partition)
+            shard = Shard(
+                shard_id, source, offset, self._processes, self._options, self._dead_letters,
+                lambda line: self._say(line),
+            )  # fmt: skip
+            held = _Held(shard, epoch=(before.epoch if before else 0) + 1, committed=offset)
+            self._held[place.partition] = held
+            begin.append(self._place(shard, offset))
+        consumer.incremental_assign(begin)
+        # Its start is committed, too: LATEST stays what it was, and the lease is seen.
+        self._send_commits([self._held[place.partition] for place in new], asynchronous=True)
         self._say_held()
 
+    def _find(self, places: list[Any]) -> Iterable[tuple[Any, Found, Lease | None]]:
+        if not places:
+            return
+        committed = {one.partition: one for one in committed_by(self._consumer, places)}
+        at_time: dict[int, int] = {}
+        if self._position.kind is Kind.AT_TIMESTAMP:
+            asked = [TopicPartition(self._topic, place.partition, self._position.since_ms) for place in places]
+            told = while_moving(lambda: self._consumer.offsets_for_times(asked, timeout=REQUEST_SECONDS))
+            at_time = {one.partition: one.offset for one in told}
+        for place in places:
+            first, end = while_moving(
+                lambda place=place: self._consumer.get_watermark_offsets(place, timeout=REQUEST_SECONDS)  # type: ignore[misc]
+            )
+            known, time_offset = committed.get(place.partition), at_time.get(place.partition)
+            found = Found(
+                first,
+                end,
+                known.offset if known else None,
+                None if time_offset is None else (time_offset if time_offset >= 0 else end),
+            )
+            yield place, found, Lease.from_metadata(known.metadata if known else None)
+
     def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
-        leaving = [place.partition for place in partitions if place.partition in self._shards]
-        self._request_shutdown(leaving)
-        if leaving:
-            self._commit(asynchronous=False, partitions=leaving)
-        for partition in leaving:
-            del self._shards[partition]
+        self._give_back([place.partition for place in partitions if place.partition in self._held], HAND_OVER_SECONDS)
         consumer.incremental_unassign(partitions)
-        if leaving:
+
+    def _give_back(self, partitions: list[int], seconds: float) -> None:
+        """Let lanes finish, and commit what they have."""
+        leaving = [self._held[partition] for partition in partitions]
+        for held in leaving:
+            held.shard.request_end()
+        for held in leaving:
+            if not held.shard.await_end(seconds):
+                self._say(f"{held.shard.shard_id}: a handler took too long to end; its records will come again")
+        self._send_commits([held for held in leaving if held.shard.position != held.committed], asynchronous=False)
+        for partition in partitions:
+            del self._held[partition]
+        if partitions:
             self._say_held()
 
     def _on_lost(self, consumer: Any, partitions: list[Any]) -> None:
-        for place in partitions:
-            shard = self._shards.pop(place.partition, None)
-            if shard:
-                shard.processor.lease_lost()
+        lost = [held for place in partitions if (held := self._held.pop(place.partition, None))]
+        for held in lost:
+            held.shard.request_end(lost=True)
+        for held in lost:
+            held.shard.await_end(HAND_OVER_SECONDS)
         consumer.incremental_unassign(partitions)
         self._say_held()
 
     def _say_held(self) -> None:
-        held = ", ".join(shard.shard_id for _, shard in sorted(self._shards.items()))
+        held = ", ".join(held.shard.shard_id for _, held in sorted(self._held.items()))
         self._say(f"holds {held or 'no shard'}")
 
     def _on_error(self, error: Any) -> None:
@@ -218,17 +288,31 @@ class Worker:
             self._say("the broker is gone; waiting for it")
 
 
-def consumer_settings(bootstrap_servers: str, group: str, *, report_end: bool = False) -> dict[str, Any]:
-    """librdkafka's settings; its defaults lose records (latest, offsets stored before the work) or wait."""
-    return client(bootstrap_servers) | {
+def consumer_settings(
+    bootstrap_servers: str, group: str, *, protocol: str = "consumer", instance_id: str | None = None
+) -> dict[str, Any]:
+    """librdkafka's settings; its defaults lose records (latest, offsets stored before the work) or wait.
+
+    `protocol` is `consumer` (KIP-848) or `classic`; with an `instance_id` the member is static: it keeps its shards
+    through a restart within the session's time.
+    """
+    settings = client(bootstrap_servers) | {
         "group.id": group,
-        "group.protocol": "consumer",  # KIP-848
+        "group.protocol": protocol,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
+        # An offset that is not there is told, not jumped over.
+        "auto.offset.reset": "error",
         "isolation.level": "read_committed",
         "check.crcs": True,
         # After an empty fetch it would sleep for a second.
         "fetch.queue.backoff.ms": 5,
-        "enable.partition.eof": report_end,
+        "enable.partition.eof": True,
+        # No more is fetched ahead than lanes are given: a partition that is paused throws it away.
+        "queued.min.messages": 20_000,
     }
+    if protocol == "classic":
+        settings["partition.assignment.strategy"] = "cooperative-sticky"
+    if instance_id is not None:
+        settings["group.instance.id"] = instance_id
+    return settings

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import inspect
 import multiprocessing
 import os
 import signal
+import socket
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from confluent_kafka import KafkaException
 
 from shardlake.avro.codec import Decoder
 from shardlake.avro.registry import Registry
 from shardlake.child import die_with_parent
-from shardlake.errors import BadInput, ShardlakeError
+from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
-from shardlake.shards.processor import RecordProcessor
+from shardlake.shards.contract import Contract
+from shardlake.shards.dead_letters import DeadLetters
+from shardlake.shards.handler import Consumer, Decode, Handler
+from shardlake.shards.process import ProcessHandler
+from shardlake.shards.shard import LaneHandler, Options
+from shardlake.shards.start import InitialPosition
 from shardlake.shards.worker import Worker, consumer_settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What every worker of a group does; it is sent to their processes."""
 
@@ -31,29 +39,33 @@ class Work:
     consumer: str
     topic: str
     group: str
-    until_caught_up: bool
+    until_caught_up: bool = False
+    position: InitialPosition = field(default_factory=InitialPosition)
+    contract: Contract = field(default_factory=Contract)
+    dead_letters: str | None = None
+    """A topic, which is there; without one a record that fails ends its worker."""
+    factor: int = 1
+    in_processes: bool = False
+    lane_memory_bytes: int | None = None
+    protocol: str = "consumer"
+    instance: str | None = None
+    """Makes static members: their ids are this, a dash and the worker's number."""
 
 
-def processor_class(module: ModuleType) -> type[RecordProcessor]:
-    """The one record processor of a consumer's file. Raises BadInput where there are none or several."""
-    found = [
-        value
-        for _, value in inspect.getmembers(module, inspect.isclass)
-        if issubclass(value, RecordProcessor) and value.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        msg = f"{module.__file__} has {len(found) or 'no'} classes that derive from RecordProcessor."
-        raise BadInput(msg, "A consumer's file defines one: see consumers/traffic.py.")
-    return found[0]
+def open_consumer(pipeline: Path, name: str, topic: str, registry: str) -> tuple[Consumer, Decode | None]:
+    """The consumer of that name, and how the topic's values are decoded; None where they have no schema."""
+    loaded = Pipeline.load(pipeline)
+    found = Consumer.of(loaded.load_module("consumers", name))
+    source = loaded.topic(topic)
+    if source.schema is None:
+        return found, None
+    return found, Decoder(loaded.schema_of(source), Registry(registry)).decode
 
 
 def run_workers(work: Work, count: int) -> None:
     """Run `count` workers until all have ended; SIGTERM and Ctrl-C are passed on. Raises ShardlakeError where one
     failed."""
-    spawn = multiprocessing.get_context("spawn")
-    workers = [spawn.Process(target=_run, args=(work, number + 1, os.getpid())) for number in range(count)]
-    for worker in workers:
-        worker.start()
+    workers = [start_worker(work, number + 1) for number in range(count)]
 
     def pass_on(*_: Any) -> None:
         for worker in workers:
@@ -64,10 +76,29 @@ def run_workers(work: Work, count: int) -> None:
     signal.signal(signal.SIGINT, pass_on)
     for worker in workers:
         worker.join()
-    failed = [str(number) for number, worker in enumerate(workers, 1) if worker.exitcode]
+    failed = [f"{number} ({how})" for number, worker in enumerate(workers, 1) if (how := ended(worker.exitcode))]
     if failed:
         msg = f"Worker {', '.join(failed)} of {count} failed; nothing that it had not processed was committed."
-        raise ShardlakeError(msg, "Its error is above. Run it again: it goes on after the last commit.")
+        raise ShardlakeError(msg, "Run it again: it goes on after the last commit.")
+
+
+def start_worker(work: Work, number: int) -> Any:
+    """Start one, with its number in what it says; the process. SIGTERM lets it end."""
+    process = multiprocessing.get_context("spawn").Process(target=_run, args=(work, number, os.getpid()))
+    process.start()
+    return process
+
+
+def ended(exit_code: int | None) -> str:
+    """How a worker that failed has ended, '' for one that has not failed."""
+    if not exit_code:
+        return ""
+    if exit_code == 1:
+        return "its error is above"
+    if exit_code < 0:
+        signal_name = signal.Signals(-exit_code).name
+        return f"killed by {signal_name}: its handler's memory or crash? --lanes process contains that"
+    return f"its handler ended it with exit code {exit_code}; --lanes process contains that"
 
 
 def _run(work: Work, number: int, parent: int) -> None:
@@ -78,15 +109,33 @@ def _run(work: Work, number: int, parent: int) -> None:
         sys.stderr.write(f"worker {number}: {line}\n")
         sys.stderr.flush()
 
-    pipeline, settings = Pipeline.load(work.pipeline), Settings.read(**work.settings)
-    make = processor_class(pipeline.load_module("consumers", work.consumer))
-    schema = pipeline.schema_of(pipeline.topic(work.topic))
+    settings = Settings.read(**work.settings)
+    opener = partial(open_consumer, work.pipeline, work.consumer, work.topic, settings.schema_registry_url)
+    consumer, decode = opener()
+
+    def make_handler(consumer: Consumer, shard_id: str, checkpointed: Callable[[int], None]) -> LaneHandler:
+        if work.in_processes:
+            return ProcessHandler(consumer, shard_id, checkpointed, opener, work.lane_memory_bytes)
+        return Handler(consumer, shard_id, decode, checkpointed)
+
+    servers = settings.kafka_bootstrap_servers
+    instance = None if work.instance is None else f"{work.instance}-{number}"
     worker = Worker(
-        consumer_settings(settings.kafka_bootstrap_servers, work.group, report_end=work.until_caught_up),
+        consumer_settings(servers, work.group, protocol=work.protocol, instance_id=instance),
         work.topic,
-        Decoder(schema, Registry(settings.schema_registry_url)),
-        make,
-        say,
+        consumer,
+        Options(make_handler=make_handler, contract=work.contract, factor=work.factor),
+        say=say,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        position=work.position,
+        dead_letters=DeadLetters(servers, work.dead_letters, work.group, say) if work.dead_letters else None,
     )
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
-    worker.run(until_caught_up=work.until_caught_up)
+    try:
+        worker.run(until_caught_up=work.until_caught_up)
+    except ShardlakeError as error:
+        say(f"error: {error.message} {error.hint}".rstrip())
+        sys.exit(1)
+    except KafkaException as error:
+        say(f"error: {error.args[0].str()}")
+        sys.exit(1)

@@ -119,9 +119,9 @@ def test_workers_take_over_and_nothing_is_passed_over(
 
 
 def test_a_processor_that_fails_ends_its_worker_and_commits_nothing_past_the_record(consuming: RunningStack) -> None:
-    said = consuming.shardlake("consume", "failing", exit_code=1)
+    said = consuming.shardlake("consume", "failing", "--no-dead-letters", "--retries", "0", exit_code=1)
     assert "the seventh" in said
-    assert "Worker 1 of 1 failed" in said
+    assert "Worker 1 (its error is above) of 1 failed" in said
     for offset in topics.committed(consuming.settings.kafka_bootstrap_servers, "failing", "app-logs").values():
         assert offset <= 7
 

@@ -1,0 +1,232 @@
+"""A consumer's file as something that can be called with messages: decode them, hand them over, say what came of it.
+
+It runs in a lane's thread, or in a lane's process with a proxy in the thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from operator import methodcaller
+from types import ModuleType
+from typing import Any, Protocol
+
+from shardlake.avro.codec import Undecodable
+from shardlake.errors import BadInput, Unavailable
+from shardlake.shards.contract import Failure, Reply
+from shardlake.shards.processor import Message, PartialFailure, Record, RecordProcessor
+
+offset_of = methodcaller("offset")
+Decode = Callable[[bytes], dict[str, Any]]
+"""Raises Undecodable, or Unavailable where it is needed and down."""
+
+
+class Form(Enum):
+    """How a consumer takes records."""
+
+    RECORD = auto()
+    RECORDS = auto()
+    PROCESSOR = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What a file of consumers/ defines: a function, or a class to make objects of."""
+
+    form: Form
+    call: Callable[..., Any]
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Consumer:
+        """The one that a module defines. Raises BadInput where there are none or several."""
+        found = [
+            cls(Form.PROCESSOR, value)
+            for _, value in inspect.getmembers(module, inspect.isclass)
+            if issubclass(value, RecordProcessor) and value.__module__ == module.__name__
+        ]
+        for name, form in (("process_record", Form.RECORD), ("process_records", Form.RECORDS)):
+            if inspect.isfunction(function := getattr(module, name, None)):
+                found.append(cls(form, function))
+        if len(found) != 1:
+            msg = f"{module.__file__} defines {len(found) or 'no'} consumers."
+            fix = "It defines one: process_record(record), process_records(records), or a class that derives from"
+            raise BadInput(msg, f"{fix} RecordProcessor, as consumers/traffic.py does.")
+        return found[0]
+
+
+class Count(Protocol):
+    """A number that another thread or process may read: multiprocessing's, or this module's."""
+
+    value: int
+
+
+@dataclass(slots=True)
+class Local:
+    """One that stays in its process."""
+
+    value: int = 0
+
+
+class Handler:
+    """One lane's consumer. `call` is used from one thread; `done` and `stopping` are for others to read and set.
+
+    `done.value` rises while a call lasts: so many of its leading records are handled. A function of one record stops
+    between two where `stopping.value` is not 0.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        shard_id: str,
+        decode: Decode | None,
+        checkpointed: Callable[[int], None],
+        done: Count | None = None,
+        stopping: Count | None = None,
+    ) -> None:
+        """Without `decode` records have bytes alone. `checkpointed` is told the sequence number up to which a
+        RecordProcessor is done."""
+        self._shard_id = shard_id
+        self._decode = decode
+        self._checkpointed = checkpointed
+        self.done: Count = done or Local()
+        self.stopping: Count = stopping or Local()
+        self._consumer = consumer
+        self._processor: RecordProcessor | None = None
+        self._handed: list[Message] = []
+        self._highest = -1
+        self._behind = False
+        self._call = {Form.RECORD: self._one_by_one, Form.RECORDS: self._together, Form.PROCESSOR: self._by_processor}[
+            consumer.form
+        ]
+
+    def initialize(self) -> None:
+        """Before the first call. Raises what a processor's own raises."""
+        if self._consumer.form is Form.PROCESSOR:
+            self._processor = self._consumer.call()
+            self._processor.initialize(self._shard_id)
+
+    def call(self, messages: list[Message], *, behind: bool) -> Reply:
+        """Raises nothing. `behind` is whether the shard has later records."""
+        self.done.value = 0
+        self._behind = behind
+        return self._call(messages)
+
+    def kill(self) -> None:
+        """Nothing can end a call in a thread."""
+
+    def shutdown_requested(self) -> None:
+        """The shard goes, or the worker stops. Raises what a processor's own raises."""
+        if self._processor is not None:
+            self._processor.shutdown_requested(self)
+
+    def lease_lost(self) -> None:
+        """The shard has gone. Raises what a processor's own raises."""
+        if self._processor is not None:
+            self._processor.lease_lost()
+
+    def checkpoint(self, sequence_number: int | None = None) -> None:
+        """See Checkpointer."""
+        number = self._highest if sequence_number is None else sequence_number
+        if number > self._highest:
+            msg = f"{self._shard_id}: {sequence_number} was not handed over yet"
+            raise ValueError(msg)
+        self._checkpointed(number)
+        self.done.value = bisect_right(self._handed, number, key=offset_of)
+
+    @property
+    def millis_behind_latest(self) -> int:
+        """See Checkpointer."""
+        return max(0, time.time_ns() // 1_000_000 - self._handed[-1].timestamp()[1]) if self._behind else 0
+
+    def _one_by_one(self, messages: list[Message]) -> Reply:
+        function, shard_id, decode = self._consumer.call, self._shard_id, self._decode
+        done, stopping = self.done, self.stopping
+        rejected: tuple[tuple[int, Failure], ...] = ()
+        data: dict[str, Any] = {}
+        for index, message in enumerate(messages):
+            if stopping.value:
+                return Reply(index, rejected)
+            if decode is not None:
+                try:
+                    value = message.value()
+                    if value is None:
+                        done.value = index + 1
+                        continue
+                    data = decode(value)
+                except Undecodable as error:
+                    rejected += ((index, _undecodable(error)),)
+                    done.value = index + 1
+                    continue
+                except Unavailable as error:
+                    return Reply(index, rejected, unavailable=error.message)
+            try:
+                function(Record(shard_id, message, data))
+            except BaseException as error:
+                return Reply(index, rejected, error=Failure.of(error), blames=True)
+            done.value = index + 1
+        return Reply(len(messages), rejected)
+
+    def _together(self, messages: list[Message]) -> Reply:
+        records, rejected, unavailable = self._open(messages)
+        if unavailable or not records:
+            return Reply(0 if unavailable else len(messages), rejected, unavailable=unavailable)
+        try:
+            reason = "reported by the handler"
+            try:
+                reported = self._consumer.call(records) or ()
+            except PartialFailure as error:
+                reported, reason = error.sequence_numbers, str(error)
+            failed = _indices(messages, records, reported)
+        except BaseException as error:
+            return Reply(0, rejected, error=Failure.of(error), blames=len(records) == 1)
+        return Reply(len(messages), rejected, failed, reason=reason)
+
+    def _by_processor(self, messages: list[Message]) -> Reply:
+        assert self._processor is not None
+        records, rejected, unavailable = self._open(messages)
+        if unavailable:
+            return Reply(0, rejected, unavailable=unavailable)
+        self._handed, self._highest = messages, max(self._highest, messages[-1].offset())
+        try:
+            if records:
+                self._processor.process_records(records, self)
+        except BaseException as error:
+            return Reply(self.done.value, rejected, error=Failure.of(error))
+        return Reply(len(messages), rejected)
+
+    def _open(self, messages: list[Message]) -> tuple[list[Record], tuple[tuple[int, Failure], ...], str]:
+        """Records, those that are none, and who is down. A null value is neither."""
+        shard_id, decode = self._shard_id, self._decode
+        if decode is None:
+            return [Record(shard_id, message, {}) for message in messages], (), ""
+        records: list[Record] = []
+        rejected = []
+        for index, message in enumerate(messages):
+            value = message.value()
+            if value is None:
+                continue
+            try:
+                records.append(Record(shard_id, message, decode(value)))
+            except Undecodable as error:
+                rejected.append((index, _undecodable(error)))
+            except Unavailable as error:
+                return [], (), error.message
+        return records, tuple(rejected), ""
+
+
+def _indices(messages: list[Message], records: Sequence[Record], reported: Collection[int]) -> tuple[int, ...]:
+    """Of the records that a handler names. Raises ValueError for one that it was not given."""
+    numbers = set(reported)
+    unknown = numbers - {record.sequence_number for record in records}
+    if unknown:
+        msg = f"the handler reports {sorted(unknown)[:3]}, which it was not given"
+        raise ValueError(msg)
+    return tuple(index for index, message in enumerate(messages) if message.offset() in numbers)
+
+
+def _undecodable(error: Undecodable) -> Failure:
+    return Failure(error.error_class, error.message, can_pass=False)

@@ -1,0 +1,157 @@
+"""One lane of a shard: a thread that takes tasks, has them handled, and keeps the contract for those that fail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from shardlake.shards.contract import Attempts, Failure, Reply, Unit
+from shardlake.shards.handler import Consumer, Form
+from shardlake.shards.processor import Message
+from shardlake.shards.waiting import Task, offsets
+
+if TYPE_CHECKING:
+    from shardlake.shards.shard import Shard
+
+WAIT_FOR_REGISTRY_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """What a lane has called its handler with."""
+
+    task: Task
+    attempts: Attempts
+    unit: Unit
+
+
+class Lane:
+    """Used by its own thread, but for `box`, `end`, `give_up` and what is read of it."""
+
+    def __init__(self, shard: Shard, consumer: Consumer, instead: tuple[Lane, Working, Reply] | None = None) -> None:
+        """It goes on `instead` of a lane that was given up at some work, of whose last call there came a reply."""
+        self._shard = shard
+        self._form = consumer.form
+        self.box: SimpleQueue[Task | None] = SimpleQueue()
+        self.handler = shard.options.make_handler(consumer, shard.shard_id, self._checkpointed)
+        self.calls = 0
+        self.working: Working | None = None
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._ending = False
+        self._lost = False
+        self._instead = instead
+        self._handed: deque[int] = instead[0]._handed if instead else deque()  # noqa: SLF001 - of its own class
+        self._thread = threading.Thread(target=self._run, name=shard.shard_id, daemon=True)
+        self._thread.start()
+
+    def end(self, *, lost: bool) -> None:
+        """Finish the record in hand, or the call where the handler takes several, and no more; without committing
+        anything where the shard is `lost`."""
+        self._lost, self._ending = lost, True
+        self.handler.stopping.value = 1
+        self.box.put(None)
+
+    def ended(self, seconds: float) -> bool:
+        """Whether it has ended within so long."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def give_up(self) -> Working | None:
+        """Take no more notice of what its handler does, and end the handler's process where it has one; what it was
+        called with, None where it is not in a call any more."""
+        with self._lock:
+            if self.working is not None:
+                self._given_up = True
+        self.handler.stopping.value = 1
+        self.handler.kill()
+        return self.working
+
+    def _run(self) -> None:
+        try:
+            self.handler.initialize()
+            if self._instead is not None:
+                _, working, reply = self._instead
+                self._after(working.attempts, working.unit, reply)
+                self._work(working.task, working.attempts)
+            while not self._ending and (task := self._shard.next_task(self)) is not None:
+                if self._form is Form.PROCESSOR:
+                    self._hand_over(task)
+                self._work(task, Attempts(task.messages, self._shard.options.contract))
+            if not self._given_up:
+                self._say_goodbye()
+        except BaseException as error:
+            if not self._given_up:
+                self._shard.fail(error)
+
+    def _say_goodbye(self) -> None:
+        if self._lost:
+            self.handler.lease_lost()
+        else:
+            self.handler.shutdown_requested()
+
+    def _work(self, task: Task, attempts: Attempts) -> None:
+        while not self._ending:
+            for message, failure in attempts.too_old(time.time_ns() // 1_000_000):
+                self._bury(message, failure)
+            unit = attempts.next()
+            if unit is None:
+                self._shard.release(task)
+                return
+            behind = self._shard.is_behind(unit.messages[-1].offset())
+            self.calls += 1
+            self.working = Working(task, attempts, unit)
+            reply = self.handler.call(unit.messages, behind=behind)
+            with self._lock:
+                if self._given_up:  # another lane has the task
+                    return
+                self.working = None
+            self._after(attempts, unit, reply)
+
+    def _after(self, attempts: Attempts, unit: Unit, reply: Reply) -> None:
+        settled = attempts.settle(unit, reply)
+        if settled.done and self._form is not Form.PROCESSOR:
+            self._shard.finish(offsets(settled.done))
+        for message, failure in settled.dead:
+            self._bury(message, failure)
+        self._shard.say_failed(unit, reply, settled)
+        if reply.unavailable:
+            self._shard.say(f"{reply.unavailable} Waiting for it.")
+            self._wait(WAIT_FOR_REGISTRY_SECONDS)
+        self._wait(settled.wait_seconds)
+
+    def _bury(self, message: Message, failure: Failure) -> None:
+        if not self._shard.bury(message, failure, lambda: self._ending):
+            return
+        offset = message.offset()
+        if self._form is Form.PROCESSOR and offset in self._handed:
+            self._handed.remove(offset)
+            self._shard.park(-1)
+        self._shard.finish([offset])
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._ending and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+
+    def _hand_over(self, task: Task) -> None:
+        """What is handed to a processor is open until it has checkpointed it, or it is a dead letter."""
+        self._handed.extend(offsets(task.messages))
+        self._shard.park(len(task.messages))
+
+    def _checkpointed(self, sequence_number: int) -> None:
+        if self._given_up:
+            return
+        done = []
+        while self._handed and self._handed[0] <= sequence_number:
+            done.append(self._handed.popleft())
+        if self._shard.options.factor > 1:  # then a lane's later task may have earlier records
+            done += [offset for offset in self._handed if offset <= sequence_number]
+            self._handed = deque(offset for offset in self._handed if offset > sequence_number)
+        self._shard.park(-len(done))
+        self._shard.finish(done)

@@ -1,0 +1,242 @@
+"""One shard that a worker holds: its records between the broker and its lanes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shardlake.errors import ShardlakeError
+from shardlake.shards.contract import Contract, Failure, Reply, Settled, Unit
+from shardlake.shards.dead_letters import DeadLetters, Source
+from shardlake.shards.handler import Consumer, Count, Form
+from shardlake.shards.lane import Lane
+from shardlake.shards.processor import Message
+from shardlake.shards.waiting import ByKey, InOrder, Task, Waiting, offsets
+from shardlake.shards.window import Window
+
+Say = Callable[[str], None]
+HUNG_LANES = 8
+"""So many threads may hang in a handler; then the worker ends, since nothing but its end frees them."""
+HUNG = "Give the handler time limits of its own, or use --lanes process, where a lane that hangs is killed."
+NO_DEAD_LETTERS = "Nothing from it on is committed. Mend the handler, or allow dead letters."
+
+
+class LaneHandler(Protocol):
+    """What a lane has of its handler, in its thread or in a process."""
+
+    done: Count
+    stopping: Count
+
+    def initialize(self) -> None:
+        """See Handler."""
+
+    def call(self, messages: list[Message], *, behind: bool) -> Reply:
+        """See Handler."""
+
+    def kill(self) -> None:
+        """See Handler."""
+
+    def shutdown_requested(self) -> None:
+        """See Handler."""
+
+    def lease_lost(self) -> None:
+        """See Handler."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How shards are processed. `make_handler` takes a consumer, a shard's name and what is told of checkpoints."""
+
+    make_handler: Callable[[Consumer, str, Callable[[int], None]], LaneHandler]
+    contract: Contract = field(default_factory=Contract)
+    factor: int = 1
+    """The parallelization factor: lanes a shard."""
+    batch: int = 500
+    """The most records in one call."""
+    max_in_flight: int = 10_000
+    """Of one shard, handed to the worker and not done up to there; then it reads no more of it."""
+    max_in_flight_bytes: int = 64 << 20
+
+
+class Shard:
+    """Fed and looked after by the worker's thread, worked off by the lanes' threads."""
+
+    def __init__(
+        self, shard_id: str, source: Source, position: int, consumer: Consumer, options: Options,
+        dead_letters: DeadLetters | None, say: Say,
+    ) -> None:  # fmt: skip
+        """`position` is the offset of the next record."""
+        self.shard_id, self.source, self.options, self.say = shard_id, source, options, say
+        self.at_end = False
+        self.error: BaseException | None = None
+        self.end_offset = position
+        self._consumer = consumer
+        self._dead_letters = dead_letters
+        self._lock = threading.Lock()
+        self._window = Window(position)
+        self._waiting: Waiting = InOrder(options.batch) if options.factor == 1 else ByKey(options.factor, options.batch)
+        self._bytes = 0
+        self._parked = 0
+        self._ending = False
+        self._idle: list[Lane] = []
+        self._hung: list[Lane] = []
+        self._seen: dict[Lane, tuple[tuple[int, int], float]] = {}
+        self._lanes: list[Lane] = [Lane(self, consumer) for _ in range(options.factor)]
+
+    @property
+    def position(self) -> int:
+        """What may be committed."""
+        return self._window.position
+
+    @property
+    def in_flight(self) -> int:
+        """Records handed to the worker and not done up to there."""
+        return len(self._window)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it should be given no more. What a processor has not checkpointed yet is no reason."""
+        options = self.options
+        return len(self._window) - self._parked >= options.max_in_flight or self._bytes >= options.max_in_flight_bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether half of what makes it full is free again."""
+        options = self.options
+        in_flight = len(self._window) - self._parked
+        return in_flight <= options.max_in_flight // 2 and self._bytes <= options.max_in_flight_bytes // 2
+
+    # The worker's thread
+
+    def feed(self, messages: list[Message]) -> None:
+        """The next records, in order."""
+        numbers = offsets(messages)
+        size = sum(map(len, messages))
+        with self._lock:
+            self._window.add(numbers)
+            self._bytes += size
+            self.end_offset = numbers[-1] + 1
+            self._waiting.put(messages)
+            while self._idle and (task := self._waiting.take()) is not None:
+                self._idle.pop().box.put(task)
+
+    def reach_end(self, offset: int) -> None:
+        """There is no more before `offset`, which may lie behind control records."""
+        self.at_end = True
+        with self._lock:
+            self.end_offset = offset
+            self._window.reach(offset)
+
+    def look_after_lanes(self, now: float) -> None:
+        """Give up lanes whose handler takes too long, and let others have their work."""
+        limit = self.options.contract.timeout_seconds
+        if limit is None:
+            return
+        for lane in list(self._lanes):
+            at = (lane.calls, lane.handler.done.value)
+            before = self._seen.get(lane)
+            if lane.working is None or before is None or before[0] != at:
+                self._seen[lane] = at, now
+            elif now - before[1] > limit:
+                self._time_out(lane, limit)
+
+    def request_end(self, *, lost: bool = False) -> None:
+        """Let the lanes finish what they have in hand, but not what waits."""
+        with self._lock:
+            self._ending = True
+            self._waiting.clear()
+        for lane in self._lanes:
+            lane.end(lost=lost)
+
+    def await_end(self, seconds: float) -> bool:
+        """Whether all lanes have ended within so long; those that have not are given up."""
+        deadline = time.monotonic() + seconds
+        slow = [lane for lane in self._lanes if not lane.ended(max(0.0, deadline - time.monotonic()))]
+        for lane in slow:
+            lane.give_up()
+        for lane in (*self._lanes, *self._hung):
+            lane.handler.kill()
+        return not slow
+
+    def _time_out(self, lane: Lane, limit: float) -> None:
+        if (working := lane.give_up()) is None:  # it has come back at the last moment
+            return
+        done = lane.handler.done.value
+        # Who takes one record at a time has told how far it is.
+        blames = self._consumer.form is Form.RECORD or len(working.unit.messages) == 1
+        failure = Failure("HandlerTimeout", f"the handler took more than {limit:g} s")
+        self._lanes.remove(lane)
+        self._hung = [one for one in (*self._hung, lane) if not one.ended(0)]
+        if len(self._hung) > HUNG_LANES:
+            self.fail(ShardlakeError(f"{self.shard_id}: {len(self._hung)} handlers hang, and cannot be ended.", HUNG))
+            return
+        self._lanes.append(Lane(self, self._consumer, (lane, working, Reply(done, error=failure, blames=blames))))
+
+    # The lanes' threads
+
+    def next_task(self, lane: Lane) -> Task | None:
+        """Wait for what this lane may process; None when it is to end."""
+        with self._lock:
+            if self._ending:
+                return None
+            task = self._waiting.take()
+            if task is None:
+                self._idle.append(lane)
+        return task or lane.box.get()
+
+    def release(self, task: Task) -> None:
+        """A lane is through with it."""
+        size = sum(map(len, task.messages))
+        with self._lock:
+            self._bytes -= size
+            self._waiting.release(task)
+            # What waited for its keys is for others, too: this lane takes but a share.
+            while len(self._idle) > 0 and (more := self._waiting.take()) is not None:
+                self._idle.pop().box.put(more)
+
+    def finish(self, numbers: list[int]) -> None:
+        """These are done."""
+        with self._lock:
+            self._window.finish(numbers)
+
+    def park(self, count: int) -> None:
+        """So many more are with a processor that will say when they are done."""
+        with self._lock:
+            self._parked += count
+
+    def bury(self, message: Message, failure: Failure, stopping: Callable[[], bool]) -> bool:
+        """Make it a dead letter; whether it is one for certain. Waits for the topic as long as that takes.
+
+        Raises ShardlakeError where there is no topic for dead letters: then nothing past the record is committed.
+        """
+        if self._dead_letters is None:
+            at = f"{self.shard_id}, sequence number {message.offset()}"
+            why = f"{failure.error_class}: {failure.message}"
+            raise ShardlakeError(f"{at} failed after {failure.attempts} attempts: {why}", NO_DEAD_LETTERS)
+        return self._dead_letters.send(self.source, message, failure, stopping)
+
+    def fail(self, error: BaseException) -> None:
+        """The worker shall end with this."""
+        self.error = self.error or error
+
+    def is_behind(self, offset: int) -> bool:
+        """Whether the shard is known to have later records."""
+        return offset + 1 < self.end_offset
+
+    def say_failed(self, unit: Unit, reply: Reply, settled: Settled) -> None:
+        """A line for the first failure of a record, and one when it is a dead letter; without what the handler says,
+        for that may hold what is in the record."""
+        if (reply.error or reply.failed) and not unit.failures:
+            failure = reply.error or Failure("PartialFailure", "")
+            at = unit.messages[reply.failed[0] if reply.failed else reply.done].offset()
+            count = len(reply.failed) or (1 if reply.blames else len(unit.messages) - reply.done)
+            others = f" and {count - 1} more" if count > 1 else ""
+            where = f" at {failure.where}" if failure.where else ""
+            self.say(f"{self.shard_id}: {failure.error_class}{where}, sequence number {at}{others}")
+        for message, failure in settled.dead:
+            attempts = f" after {failure.attempts} attempts" if failure.can_pass else ""
+            at = message.offset()
+            self.say(f"{self.shard_id}: sequence number {at} is a dead letter{attempts}, {failure.error_class}")
