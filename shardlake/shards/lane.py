@@ -121,7 +121,7 @@ class Lane:
             self._bury(message, failure)
         self._shard.say_failed(unit, reply, settled)
         if reply.unavailable:
-            self._shard.say(f"{reply.unavailable} Waiting for it.")
+            self._shard.say_waiting(reply.unavailable)
             self._wait(WAIT_FOR_REGISTRY_SECONDS)
         self._wait(settled.wait_seconds)
 

@@ -20,6 +20,7 @@ from shardlake.shards.window import Window
 Say = Callable[[str], None]
 HUNG_LANES = 8
 """So many threads may hang in a handler; then the worker ends, since nothing but its end frees them."""
+SAY_EVERY_SECONDS = 10
 HUNG = "Give the handler time limits of its own, or use --lanes process, where a lane that hangs is killed."
 NO_DEAD_LETTERS = "Nothing from it on is committed. Mend the handler, or allow dead letters."
 
@@ -80,6 +81,7 @@ class Shard:
         self._waiting: Waiting = InOrder(options.batch) if options.factor == 1 else ByKey(options.factor, options.batch)
         self._bytes = 0
         self._parked = 0
+        self._waiting_said = float("-inf")
         self._ending = False
         self._idle: list[Lane] = []
         self._hung: list[Lane] = []
@@ -225,6 +227,12 @@ class Shard:
     def is_behind(self, offset: int) -> bool:
         """Whether the shard is known to have later records."""
         return offset + 1 < self.end_offset
+
+    def say_waiting(self, why: str) -> None:
+        """Once in a while, however many lanes wait."""
+        if time.monotonic() - self._waiting_said > SAY_EVERY_SECONDS:
+            self._waiting_said = time.monotonic()
+            self.say(f"{self.shard_id}: {why} Waiting for it.")
 
     def say_failed(self, unit: Unit, reply: Reply, settled: Settled) -> None:
         """A line for the first failure of a record, and one when it is a dead letter; without what the handler says,

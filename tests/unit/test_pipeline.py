@@ -11,7 +11,7 @@ from shardlake.errors import BadInput
 from shardlake.flink.columns import columns
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
-from shardlake.shards.workers import processor_class
+from shardlake.shards.handler import Consumer
 from tests.support import ROOT, copy_pipeline
 
 pytestmark = pytest.mark.unit
@@ -84,7 +84,7 @@ def test_unknown_topics_jobs_and_consumers_are_answered_with_those_there_are() -
     assert "app-logs" in refused.value.hint
     with pytest.raises(BadInput, match="no consumer 'trafic'"):
         pipeline.load_module("consumers", "trafic")
-    assert processor_class(pipeline.load_module("consumers", "traffic")).__name__ == "Traffic"
+    assert Consumer.of(pipeline.load_module("consumers", "traffic")).call.__name__ == "Traffic"
 
 
 def test_columns_follow_the_schema_with_pii_masked() -> None:
