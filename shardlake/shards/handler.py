@@ -92,8 +92,9 @@ class Handler:
         self._shard_id = shard_id
         self._decode = decode
         self._checkpointed = checkpointed
-        self.done: Count = done or Local()
-        self.stopping: Count = stopping or Local()
+        # Not `or`: a number of multiprocessing's is false when it is 0.
+        self.done: Count = Local() if done is None else done
+        self.stopping: Count = Local() if stopping is None else stopping
         self._consumer = consumer
         self._processor: RecordProcessor | None = None
         self._handed: list[Message] = []
@@ -108,6 +109,9 @@ class Handler:
         if self._consumer.form is Form.PROCESSOR:
             self._processor = self._consumer.call()
             self._processor.initialize(self._shard_id)
+
+    def prepare(self) -> None:
+        """Whatever a call needs and takes time: none of the handler's."""
 
     def call(self, messages: list[Message], *, behind: bool) -> Reply:
         """Raises nothing. `behind` is whether the shard has later records."""

@@ -104,6 +104,7 @@ class Lane:
                 self._shard.release(task)
                 return
             behind = self._shard.is_behind(unit.messages[-1].offset())
+            self.handler.prepare()
             self.calls += 1
             self.working = Working(task, attempts, unit)
             reply = self.handler.call(unit.messages, behind=behind)

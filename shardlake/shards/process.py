@@ -37,7 +37,7 @@ class _Checkpoint:
 
 
 class ProcessHandler:
-    """As Handler. The process is started by the first call, and again by the first one after its death."""
+    """As Handler. The process is started before the first call, and again before the one after its death."""
 
     def __init__(
         self,
@@ -59,6 +59,23 @@ class ProcessHandler:
 
     def initialize(self) -> None:
         """Nothing yet: a lane that never has work needs no process."""
+
+    def prepare(self) -> None:
+        """Start the process, where there is none. Raises ShardlakeError where the consumer cannot be loaded."""
+        if self._process is not None:
+            return
+        self._pipe, theirs = _processes.Pipe()
+        arguments = (theirs, *self._arguments, self.done, self.stopping)
+        self._process = _processes.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        theirs.close()
+        try:
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            answer = ShardlakeError(f"The process of a lane of {self._arguments[0]} ended while it was starting.")
+        if isinstance(answer, BaseException):
+            self._close()
+            raise answer
 
     def call(self, messages: list[Message], *, behind: bool) -> Reply:
         """See Handler. The death of the process is an error of the record it was at."""
@@ -95,8 +112,6 @@ class ProcessHandler:
             self._close()
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        if self._process is None:
-            self._start()
         assert self._pipe is not None
         self._pipe.send((method, *arguments))
         while True:
@@ -107,14 +122,6 @@ class ProcessHandler:
                 raise answer
             else:
                 return answer
-
-    def _start(self) -> None:
-        self._pipe, theirs = _processes.Pipe()
-        self._process = _processes.Process(
-            target=_serve, args=(theirs, *self._arguments, self.done, self.stopping), daemon=True
-        )
-        self._process.start()
-        theirs.close()
 
     def _died(self, messages: list[Message]) -> Reply:
         self._process.join()
@@ -148,6 +155,7 @@ def _serve(
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         handler = Handler(consumer, shard_id, decode, lambda number: pipe.send(_Checkpoint(number)), done, stopping)
         handler.initialize()
+        pipe.send(None)
     except BaseException as error:
         pipe.send(_plain(error))
         return

@@ -34,6 +34,9 @@ class LaneHandler(Protocol):
     def initialize(self) -> None:
         """See Handler."""
 
+    def prepare(self) -> None:
+        """See Handler."""
+
     def call(self, messages: list[Message], *, behind: bool) -> Reply:
         """See Handler."""
 
