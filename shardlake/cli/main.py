@@ -10,9 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 from rich.markup import escape
+from typer.exceptions import TyperException
 
 from shardlake.cli import (
     consume,
@@ -34,7 +34,7 @@ from shardlake.cli import (
 )
 from shardlake.cli.output import err
 from shardlake.compose import STACK
-from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.settings import local_state_folder
 from shardlake.storage import failure
 
@@ -125,10 +125,13 @@ def main() -> None:
         if verbose:
             raise
         _end(error)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except TyperException as error:  # wrong arguments
+        if not error.format_message():  # none at all: it has printed the help
+            sys.exit(error.exit_code)
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "shardlake"
+        _end(BadInput(f"{error.format_message().rstrip('.')}.", f"Its options: `{command} --help`."))
+    except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
         sys.exit(130)
     except Exception as error:
