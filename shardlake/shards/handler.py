@@ -21,6 +21,8 @@ from shardlake.shards.contract import Failure, Reply
 from shardlake.shards.processor import Message, PartialFailure, Record, RecordProcessor
 
 offset_of = methodcaller("offset")
+NEVER = 1 << 62
+"""An offset that no record has."""
 Decode = Callable[[bytes], dict[str, Any]]
 """Raises Undecodable, or Unavailable where it is needed and down."""
 
@@ -72,10 +74,10 @@ class Local:
 
 
 class Handler:
-    """One lane's consumer. `call` is used from one thread; `done` and `stopping` are for others to read and set.
+    """One lane's consumer. `call` is used from one thread; `done` and `stop_from` are for others to read and set.
 
-    `done.value` rises while a call lasts: so many of its leading records are handled. A function of one record stops
-    between two where `stopping.value` is not 0.
+    `done.value` rises while a call lasts: so many of its leading records are handled. A function of one record begins
+    none whose offset is `stop_from.value` or higher.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Handler:
         decode: Decode | None,
         checkpointed: Callable[[int], None],
         done: Count | None = None,
-        stopping: Count | None = None,
+        stop_from: Count | None = None,
     ) -> None:
         """Without `decode` records have bytes alone. `checkpointed` is told the sequence number up to which a
         RecordProcessor is done."""
@@ -94,7 +96,7 @@ class Handler:
         self._checkpointed = checkpointed
         # Not `or`: a number of multiprocessing's is false when it is 0.
         self.done: Count = Local() if done is None else done
-        self.stopping: Count = Local() if stopping is None else stopping
+        self.stop_from: Count = Local(NEVER) if stop_from is None else stop_from
         self._consumer = consumer
         self._processor: RecordProcessor | None = None
         self._handed: list[Message] = []
@@ -148,11 +150,11 @@ class Handler:
 
     def _one_by_one(self, messages: list[Message]) -> Reply:
         function, shard_id, decode = self._consumer.call, self._shard_id, self._decode
-        done, stopping = self.done, self.stopping
+        done, stop_from = self.done, self.stop_from
         rejected: tuple[tuple[int, Failure], ...] = ()
         data: dict[str, Any] = {}
         for index, message in enumerate(messages):
-            if stopping.value:
+            if message.offset() >= stop_from.value:
                 return Reply(index, rejected)
             if decode is not None:
                 try:

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from shardlake.shards.contract import Attempts, Failure, Reply, Unit
-from shardlake.shards.handler import Consumer, Form
+from shardlake.shards.handler import NEVER, Consumer, Form
 from shardlake.shards.processor import Message
 from shardlake.shards.waiting import Task, offsets
 
@@ -43,19 +43,38 @@ class Lane:
         self.working: Working | None = None
         self._lock = threading.Lock()
         self._given_up = False
-        self._ending = False
+        self._stop_from = NEVER
+        self._highest_begun = -1
         self._lost = False
+        self._stuck = False
+        """Whether a dead letter could not be sent because the lane is to end."""
         self._instead = instead
         self._handed: deque[int] = instead[0]._handed if instead else deque()  # noqa: SLF001 - of its own class
         self._thread = threading.Thread(target=self._run, name=shard.shard_id, daemon=True)
         self._thread.start()
 
-    def end(self, *, lost: bool) -> None:
-        """Finish the record in hand, or the call where the handler takes several, and no more; without committing
-        anything where the shard is `lost`."""
-        self._lost, self._ending = lost, True
-        self.handler.stopping.value = 1
-        self.box.put(None)
+    def begun(self) -> int:
+        """The highest offset that its handler may have begun with, -1 where there is none."""
+        with self._lock:
+            return self._begun()
+
+    def _begun(self) -> int:
+        if self.working is not None:
+            messages = self.working.unit.messages
+            last = len(messages) - 1
+            at = min(self.handler.done.value, last) if self._form is Form.RECORD else last
+            self._highest_begun = max(self._highest_begun, messages[at].offset())
+        return self._highest_begun
+
+    def end(self, stop_from: int) -> None:
+        """Begin with no record from there on, and end when nothing is left before."""
+        with self._lock:
+            self._stop_from = self.handler.stop_from.value = stop_from
+
+    def lose(self) -> None:
+        """Begin with nothing more: the shard has gone."""
+        self._lost = True
+        self.end(0)
 
     def ended(self, seconds: float) -> bool:
         """Whether it has ended within so long."""
@@ -68,7 +87,7 @@ class Lane:
         with self._lock:
             if self.working is not None:
                 self._given_up = True
-        self.handler.stopping.value = 1
+        self.handler.stop_from.value = 0
         self.handler.kill()
         return self.working
 
@@ -79,7 +98,7 @@ class Lane:
                 _, working, reply = self._instead
                 self._after(working.attempts, working.unit, reply)
                 self._work(working.task, working.attempts)
-            while not self._ending and (task := self._shard.next_task(self)) is not None:
+            while (task := self._shard.next_task(self)) is not None:
                 if self._form is Form.PROCESSOR:
                     self._hand_over(task)
                 self._work(task, Attempts(task.messages, self._shard.options.contract))
@@ -89,6 +108,10 @@ class Lane:
             if not self._given_up:
                 self._shard.fail(error)
 
+    @property
+    def _is_ending(self) -> bool:
+        return self._stop_from != NEVER
+
     def _say_goodbye(self) -> None:
         if self._lost:
             self.handler.lease_lost()
@@ -96,7 +119,7 @@ class Lane:
             self.handler.shutdown_requested()
 
     def _work(self, task: Task, attempts: Attempts) -> None:
-        while not self._ending:
+        while not self._given_up:
             for message, failure in attempts.too_old(time.time_ns() // 1_000_000):
                 self._bury(message, failure)
             unit = attempts.next()
@@ -105,14 +128,27 @@ class Lane:
                 return
             behind = self._shard.is_behind(unit.messages[-1].offset())
             self.handler.prepare()
-            self.calls += 1
-            self.working = Working(task, attempts, unit)
+            with self._lock:
+                ended = unit.messages[0].offset() >= self._stop_from
+                if not ended:
+                    self.calls += 1
+                    self.working = Working(task, attempts, unit)
+            if ended:
+                # Of the keys of those that it has done there may be more that are to be.
+                self._shard.release(task)
+                return
+            began = time.perf_counter()
             reply = self.handler.call(unit.messages, behind=behind)
+            took = time.perf_counter() - began
             with self._lock:
                 if self._given_up:  # another lane has the task
                     return
+                self._begun()
                 self.working = None
+            self._shard.time_call(len(unit.messages), took)
             self._after(attempts, unit, reply)
+            if self._is_ending and (reply.unavailable or self._stuck):
+                return  # nobody can wait for it now
 
     def _after(self, attempts: Attempts, unit: Unit, reply: Reply) -> None:
         settled = attempts.settle(unit, reply)
@@ -123,11 +159,13 @@ class Lane:
         self._shard.say_failed(unit, reply, settled)
         if reply.unavailable:
             self._shard.say_waiting(reply.unavailable)
-            self._wait(WAIT_FOR_REGISTRY_SECONDS)
+            if not self._is_ending:
+                self._wait(WAIT_FOR_REGISTRY_SECONDS)
         self._wait(settled.wait_seconds)
 
     def _bury(self, message: Message, failure: Failure) -> None:
-        if not self._shard.bury(message, failure, lambda: self._ending):
+        if not self._shard.bury(message, failure, lambda: self._is_ending):
+            self._stuck = True
             return
         offset = message.offset()
         if self._form is Form.PROCESSOR and offset in self._handed:
@@ -137,7 +175,7 @@ class Lane:
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while not self._ending and (left := until - time.monotonic()) > 0:
+        while not self._lost and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
 
     def _hand_over(self, task: Task) -> None:

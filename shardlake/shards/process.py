@@ -18,7 +18,7 @@ from typing import Any
 from shardlake.child import die_with_parent
 from shardlake.errors import ShardlakeError
 from shardlake.shards.contract import Failure, Reply
-from shardlake.shards.handler import Consumer, Count, Decode, Form, Handler
+from shardlake.shards.handler import NEVER, Consumer, Count, Decode, Form, Handler
 from shardlake.shards.processor import Message
 
 ENDING_SECONDS = 2
@@ -52,7 +52,7 @@ class ProcessHandler:
         self._checkpointed = checkpointed
         self._arguments = (shard_id, opener, memory_bytes)
         self.done: Count = _processes.RawValue("q", 0)
-        self.stopping: Count = _processes.RawValue("b", 0)
+        self.stop_from: Count = _processes.RawValue("q", NEVER)
         self._process: Any = None
         self._pipe: Connection | None = None
         self._killed = False
@@ -65,7 +65,7 @@ class ProcessHandler:
         if self._process is not None:
             return
         self._pipe, theirs = _processes.Pipe()
-        arguments = (theirs, *self._arguments, self.done, self.stopping)
+        arguments = (theirs, *self._arguments, self.done, self.stop_from)
         self._process = _processes.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -143,7 +143,7 @@ class ProcessHandler:
 
 
 def _serve(
-    pipe: Connection, shard_id: str, opener: Open, memory_bytes: int | None, done: Count, stopping: Count
+    pipe: Connection, shard_id: str, opener: Open, memory_bytes: int | None, done: Count, stop_from: Count
 ) -> None:
     die_with_parent(os.getppid())()
     # The worker's own are for the worker: it tells its lanes.
@@ -153,7 +153,7 @@ def _serve(
         consumer, decode = opener()
         if memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-        handler = Handler(consumer, shard_id, decode, lambda number: pipe.send(_Checkpoint(number)), done, stopping)
+        handler = Handler(consumer, shard_id, decode, lambda number: pipe.send(_Checkpoint(number)), done, stop_from)
         handler.initialize()
         pipe.send(None)
     except BaseException as error:

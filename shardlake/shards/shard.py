@@ -21,6 +21,11 @@ Say = Callable[[str], None]
 HUNG_LANES = 8
 """So many threads may hang in a handler; then the worker ends, since nothing but its end frees them."""
 SAY_EVERY_SECONDS = 10
+CALL_SECONDS = 0.1
+AHEAD_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+FIRST_CALL = 20
+"""Records, before it is known how long one takes."""
 HUNG = "Give the handler time limits of its own, or use --lanes process, where a lane that hangs is killed."
 NO_DEAD_LETTERS = "Nothing from it on is committed. Mend the handler, or allow dead letters."
 
@@ -29,7 +34,7 @@ class LaneHandler(Protocol):
     """What a lane has of its handler, in its thread or in a process."""
 
     done: Count
-    stopping: Count
+    stop_from: Count
 
     def initialize(self) -> None:
         """See Handler."""
@@ -81,9 +86,14 @@ class Shard:
         self._dead_letters = dead_letters
         self._lock = threading.Lock()
         self._window = Window(position)
-        self._waiting: Waiting = InOrder(options.batch) if options.factor == 1 else ByKey(options.factor, options.batch)
+        self._waiting: Waiting = InOrder() if options.factor == 1 else ByKey(options.factor)
         self._bytes = 0
         self._parked = 0
+        self._record_seconds = 0.0
+        self._highest_taken = -1
+        self._left_behind = 0
+        self._looked_ahead = 0.0
+        self._most = options.batch if consumer.form is not Form.RECORD else min(options.batch, FIRST_CALL)
         self._waiting_said = float("-inf")
         self._ending = False
         self._idle: list[Lane] = []
@@ -104,15 +114,16 @@ class Shard:
     @property
     def is_full(self) -> bool:
         """Whether it should be given no more. What a processor has not checkpointed yet is no reason."""
-        options = self.options
-        return len(self._window) - self._parked >= options.max_in_flight or self._bytes >= options.max_in_flight_bytes
+        return self._fill() >= 1
 
     @property
     def has_room(self) -> bool:
         """Whether half of what makes it full is free again."""
-        options = self.options
-        in_flight = len(self._window) - self._parked
-        return in_flight <= options.max_in_flight // 2 and self._bytes <= options.max_in_flight_bytes // 2
+        return self._fill() <= 1 / 2
+
+    def _fill(self) -> float:
+        records = (len(self._window) - self._parked) / self.options.max_in_flight
+        return max(records, self._bytes / self.options.max_in_flight_bytes)
 
     # The worker's thread
 
@@ -125,7 +136,7 @@ class Shard:
             self._bytes += size
             self.end_offset = numbers[-1] + 1
             self._waiting.put(messages)
-            while self._idle and (task := self._waiting.take()) is not None:
+            while self._idle and (task := self._take()) is not None:
                 self._idle.pop().box.put(task)
 
     def reach_end(self, offset: int) -> None:
@@ -149,12 +160,31 @@ class Shard:
                 self._time_out(lane, limit)
 
     def request_end(self, *, lost: bool = False) -> None:
-        """Let the lanes finish what they have in hand, but not what waits."""
+        """Let the lanes finish what is begun, and what is before it, so that all of it can be committed; no more.
+
+        Where the shard is `lost` nothing can be committed, and nothing more is begun.
+        """
+        stop_from = 0
+        if not lost:
+            # Twice: until the first time has told them, lanes go on.
+            for _ in range(2):
+                stop_from = max(stop_from, 1 + max(lane.begun() for lane in self._lanes))
+                for lane in self._lanes:
+                    lane.end(stop_from)
         with self._lock:
             self._ending = True
-            self._waiting.clear()
-        for lane in self._lanes:
-            lane.end(lost=lost)
+            self._waiting.drop_from(stop_from)
+            for lane in self._idle:
+                lane.box.put(None)
+            self._idle.clear()
+        if lost:
+            for lane in self._lanes:
+                lane.lose()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a lane is left that has not ended."""
+        return not all(lane.ended(0) for lane in self._lanes)
 
     def await_end(self, seconds: float) -> bool:
         """Whether all lanes have ended within so long; those that have not are given up."""
@@ -185,12 +215,38 @@ class Shard:
     def next_task(self, lane: Lane) -> Task | None:
         """Wait for what this lane may process; None when it is to end."""
         with self._lock:
-            if self._ending:
+            task = self._take()
+            if task is None and self._ending:
                 return None
-            task = self._waiting.take()
             if task is None:
                 self._idle.append(lane)
         return task or lane.box.get()
+
+    def _take(self) -> Task | None:
+        task = self._waiting.take(self._most, self._highest_taken + 1 if self._is_far_ahead() else None)
+        if task is not None:
+            self._highest_taken = max(self._highest_taken, task.messages[-1].offset())
+        return task
+
+    def _is_far_ahead(self) -> bool:
+        """Whether some key has so much left of what is before the highest record begun that others should wait for it:
+        when the shard goes, all of that must be finished first."""
+        if len(self._window) * self._record_seconds < AHEAD_SECONDS:
+            return False
+        if (now := time.monotonic()) - self._looked_ahead > LOOK_SECONDS:
+            self._looked_ahead = now
+            self._left_behind = self._waiting.longest(self._highest_taken)
+        return self._left_behind * self._record_seconds > AHEAD_SECONDS
+
+    def time_call(self, records: int, seconds: float) -> None:
+        """What a call took. A function of one record is given no more than it can do in a moment: what it has done is
+        told at the end of a call, so that more would come again after a crash."""
+        share = 1 / 4 if self._record_seconds else 1
+        self._record_seconds += (seconds / records - self._record_seconds) * share
+        if self._consumer.form is Form.RECORD:
+            # By doubling: the first records may have been poison, which takes no time.
+            fits = int(CALL_SECONDS / max(self._record_seconds, 1e-9))
+            self._most = max(1, min(self.options.batch, self._most * 2, fits))
 
     def release(self, task: Task) -> None:
         """A lane is through with it."""
@@ -199,7 +255,7 @@ class Shard:
             self._bytes -= size
             self._waiting.release(task)
             # What waited for its keys is for others, too: this lane takes but a share.
-            while len(self._idle) > 0 and (more := self._waiting.take()) is not None:
+            while len(self._idle) > 0 and (more := self._take()) is not None:
                 self._idle.pop().box.put(more)
 
     def finish(self, numbers: list[int]) -> None:

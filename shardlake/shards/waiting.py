@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Protocol
 
 from shardlake.shards.processor import Message
 
-BATCH = 500
-"""The most records that a lane is given at once."""
+NEAR = 4
+"""How far a task reaches, in tasks of all lanes."""
 _offset = methodcaller("offset")
 
 
@@ -29,39 +30,45 @@ class Waiting(Protocol):
     def put(self, messages: list[Message]) -> None:
         """The shard's next records."""
 
-    def take(self) -> Task | None:
-        """What a free lane may process now, None where nothing may be."""
+    def take(self, most: int, before: int | None = None) -> Task | None:
+        """What a free lane may process now, so many at most, and none from the offset `before` on; None where nothing
+        may be."""
 
     def release(self, task: Task) -> None:
         """The task is over: what comes after it of its keys may be processed."""
 
-    def clear(self) -> None:
-        """Forget those that wait."""
+    def longest(self, before: int) -> int:
+        """How many records before that offset wait behind one another, at most, while others may go on."""
+
+    def drop_from(self, offset: int) -> None:
+        """Forget those that wait, from there on."""
 
 
 class InOrder:
     """For one lane: the records of a shard one after another."""
 
-    def __init__(self, batch: int = BATCH) -> None:
-        """`batch` is the most that is taken at once."""
-        self._batch = batch
+    def __init__(self) -> None:
         self._waiting: deque[Message] = deque()
 
     def put(self, messages: list[Message]) -> None:
         """See Waiting."""
         self._waiting.extend(messages)
 
-    def take(self) -> Task | None:
-        """See Waiting."""
-        count = min(self._batch, len(self._waiting))
+    def take(self, most: int, before: int | None = None) -> Task | None:
+        """See Waiting. Nothing is ever taken before another."""
+        count = min(most, len(self._waiting))
         return Task([self._waiting.popleft() for _ in range(count)], []) if count else None
 
     def release(self, task: Task) -> None:
         """See Waiting."""
 
-    def clear(self) -> None:
+    def longest(self, before: int) -> int:
+        """See Waiting: nothing goes on before another."""
+        return 0
+
+    def drop_from(self, offset: int) -> None:
         """See Waiting."""
-        self._waiting.clear()
+        self._waiting = deque(message for message in self._waiting if message.offset() < offset)
 
 
 class ByKey:
@@ -72,9 +79,9 @@ class ByKey:
     and no more: single records where there are few, batches where there are many.
     """
 
-    def __init__(self, lanes: int, batch: int = BATCH) -> None:
-        """`batch` is the most that is taken at once."""
-        self._lanes, self._batch = lanes, batch
+    def __init__(self, lanes: int) -> None:
+        """So many lanes take from it."""
+        self._lanes = lanes
         self._free: dict[Hashable, list[Message]] = {}
         self._order: deque[Hashable] = deque()
         self._free_records = 0
@@ -98,17 +105,26 @@ class ByKey:
                 self._order.append(key)
         self._free_records += len(messages) - behind_held
 
-    def take(self) -> Task | None:
+    def take(self, most: int, before: int | None = None) -> Task | None:
         """See Waiting."""
+        if before is not None:
+            return self._take_before(before, most)
         order, free, held = self._order, self._free, self._held
         if not order:
             return None
-        wanted = max(1, min(self._batch, self._free_records // self._lanes))
+        wanted = max(1, min(most, self._free_records // self._lanes))
+        # Not all that there is of a key: its later records may be far ahead of what others have come to.
+        before = free[order[0]][0].offset() + NEAR * wanted * self._lanes
         messages: list[Message] = []
         keys = []
         while order and (room := wanted - len(messages)) > 0:
+            of_key = free[order[0]]
+            if of_key[-1].offset() >= before:
+                room = min(room, bisect_left(of_key, before, key=_offset))
+                if not room:
+                    break
             key = order.popleft()
-            of_key = free.pop(key)
+            del free[key]
             self._free_records -= len(of_key)
             held[key] = of_key[room:]
             messages += of_key[:room]
@@ -116,6 +132,18 @@ class ByKey:
         if len(keys) > 1:
             messages.sort(key=_offset)
         return Task(messages, keys)
+
+    def _take_before(self, before: int, most: int) -> Task | None:
+        """Of one key: this is for when others must wait for it."""
+        key = next((key for key, waiting in self._free.items() if waiting[0].offset() < before), None)
+        if key is None:
+            return None
+        waiting = self._free.pop(key)
+        self._order.remove(key)
+        self._free_records -= len(waiting)
+        count = min(most, bisect_left(waiting, before, key=_offset))
+        self._held[key] = waiting[count:]
+        return Task(waiting[:count], [key])
 
     def release(self, task: Task) -> None:
         """See Waiting."""
@@ -126,13 +154,22 @@ class ByKey:
                 self._order.append(key)
                 self._free_records += len(later)
 
-    def clear(self) -> None:
+    def longest(self, before: int) -> int:
+        """See Waiting: of one key."""
+        longest = 0
+        for waiting in (*self._free.values(), *self._held.values()):
+            if len(waiting) > longest:
+                longest = max(longest, bisect_left(waiting, before, key=_offset))
+        return longest
+
+    def drop_from(self, offset: int) -> None:
         """See Waiting."""
-        self._free.clear()
-        self._order.clear()
-        self._free_records = 0
-        for later in self._held.values():
-            later.clear()
+        for records in (self._free, self._held):
+            for key, waiting in records.items():
+                records[key] = [message for message in waiting if message.offset() < offset]
+        self._free = {key: waiting for key, waiting in self._free.items() if waiting}
+        self._order = deque(key for key in self._order if key in self._free)
+        self._free_records = sum(map(len, self._free.values()))
 
 
 def offsets(messages: Iterable[Message]) -> list[int]:

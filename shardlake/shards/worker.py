@@ -29,11 +29,18 @@ POLL_SECONDS = 0.05
 COMMIT_SECONDS = 0.1
 RENEW_SECONDS = 3.0
 """A lease is renewed so often, also where nothing happens."""
-HAND_OVER_SECONDS = 60
+HAND_OVER_SECONDS = 30
 """How long lanes may take to finish when a shard goes: less than the five minutes that the group waits."""
 IDLE_SECONDS = 10
+NOTHING = -1
 REQUEST_SECONDS = 15
-NOT_PASSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_AUTHORIZATION_FAILED})
+NOT_PASSING = frozenset(
+    {
+        KafkaError._FATAL,  # noqa: SLF001 - its public name; `fatal()` of such an error is false
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -72,10 +79,11 @@ class Worker:
         self._dead_letters = dead_letters
         self._held: dict[int, _Held] = {}
         self._stopping = False
+        self._ending = False
         self._broker_gone_said = 0.0
         self._full_since = 0.0
         self._next_commit = 0.0
-        self._consumer = KafkaConsumer({**consumer_settings, "error_cb": self._on_error})
+        self._consumer = KafkaConsumer({**consumer_settings, "error_cb": self._on_error, "on_commit": self._on_commit})
 
     def stop(self) -> None:
         """Finish what is in hand, commit it, leave the group. May be called from a signal handler."""
@@ -108,7 +116,7 @@ class Worker:
                 elif until_caught_up and now - idle_since > IDLE_SECONDS:
                     break
         finally:
-            self._give_back(list(self._held), HAND_OVER_SECONDS)
+            self._end()
             self._consumer.close()
 
     def _shards(self) -> Iterable[_Held]:
@@ -159,7 +167,7 @@ class Worker:
                 ends[message.partition()] = message.offset()
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
                 self._start_again(message.partition())
-            elif error.fatal() or error.code() in NOT_PASSING:
+            elif error.code() in NOT_PASSING:
                 raise KafkaException(error)
         for partition, messages in by_partition.items():
             held = self._held.get(partition)
@@ -194,9 +202,10 @@ class Worker:
             asynchronous=True,
         )
 
-    def _send_commits(self, which: list[_Held], *, asynchronous: bool) -> None:
+    def _send_commits(self, which: list[_Held], *, asynchronous: bool) -> bool:
+        """Whether it was sent, or, where it is not asynchronous, done."""
         if not which:
-            return
+            return True
         now, now_ms = time.monotonic(), time.time_ns() // 1_000_000
         offsets = []
         for held in which:
@@ -206,9 +215,15 @@ class Worker:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
         except KafkaException as error:
-            self._say(f"not committed: {error.args[0].str()}; these records will come again")
+            self._say(f"not committed: {error.args[0].str()}; what is not committed later will come again")
+            return False
+        return True
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
+        if self._ending:
+            consumer.incremental_assign(partitions)
+            consumer.pause(partitions)
+            return
         new = [place for place in partitions if place.partition not in self._held]
         begin = []
         for place, found, before in self._find(new):
@@ -252,22 +267,40 @@ class Worker:
             yield place, found, Lease.from_metadata(known.metadata if known else None)
 
     def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
-        self._give_back([place.partition for place in partitions if place.partition in self._held], HAND_OVER_SECONDS)
+        self._give_back([place.partition for place in partitions if place.partition in self._held])
         consumer.incremental_unassign(partitions)
 
-    def _give_back(self, partitions: list[int], seconds: float) -> None:
-        """Let lanes finish, and commit what they have."""
+    def _end(self) -> None:
+        """Let all lanes finish, and commit what they have.
+
+        While they do the client is polled, for in a group that has moved on without this member nothing can be
+        committed; and not in the revocation by `close`, which comes after the member has left.
+        """
+        self._ending = True
+        for held in self._held.values():
+            held.shard.request_end()
+        deadline = time.monotonic() + HAND_OVER_SECONDS
+        while any(held.shard.is_busy for held in self._held.values()) and time.monotonic() < deadline:
+            self._consumer.poll(POLL_SECONDS)  # what comes is for who has the shard next
+        while not self._give_back(list(self._held)) and time.monotonic() < deadline:
+            self._consumer.poll(POLL_SECONDS)
+        self._held.clear()
+
+    def _give_back(self, partitions: list[int]) -> bool:
+        """Let lanes finish, and commit what they have; whether that was committed."""
         leaving = [self._held[partition] for partition in partitions]
         for held in leaving:
             held.shard.request_end()
         for held in leaving:
-            if not held.shard.await_end(seconds):
+            if not held.shard.await_end(HAND_OVER_SECONDS):
                 self._say(f"{held.shard.shard_id}: a handler took too long to end; its records will come again")
-        self._send_commits([held for held in leaving if held.shard.position != held.committed], asynchronous=False)
+        if not self._send_commits(leaving, asynchronous=False) and self._ending:
+            return False
         for partition in partitions:
             del self._held[partition]
         if partitions:
             self._say_held()
+        return True
 
     def _on_lost(self, consumer: Any, partitions: list[Any]) -> None:
         lost = [held for place in partitions if (held := self._held.pop(place.partition, None))]
@@ -281,6 +314,13 @@ class Worker:
     def _say_held(self) -> None:
         held = ", ".join(held.shard.shard_id for _, held in sorted(self._held.items()))
         self._say(f"holds {held or 'no shard'}")
+
+    def _on_commit(self, error: Any, partitions: list[Any]) -> None:
+        """What became of an asynchronous commit; a failed one is sent again with the next."""
+        for place in partitions:
+            failed = error or place.error
+            if failed is not None and place.partition in self._held:
+                self._held[place.partition].committed = NOTHING
 
     def _on_error(self, error: Any) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and time.monotonic() - self._broker_gone_said > IDLE_SECONDS:  # noqa: SLF001
