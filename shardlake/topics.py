@@ -29,6 +29,8 @@ MOVING = frozenset(
     }
 )
 """What brokers answer while one of them takes over from another: it passes, and the admin client hands it on."""
+LAST_RECORDS = 16
+"""So many offsets before a partition's end are looked at first for its last record."""
 POLL_SECONDS = 0.1
 """The client waits for as long to fill a batch, also where there is no more to come."""
 T = TypeVar("T")
@@ -162,6 +164,35 @@ def read_batches(bootstrap_servers: str, topic: str, ranges: Mapping[int, tuple[
             yield found
     finally:
         consumer.close()
+
+
+def ends_of_records(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
+    """As `offsets`, but one past the last record that there is: a transaction ends with a marker, which has an offset
+    too, and who reads records is never told that it has passed it.
+
+    Raises Unavailable where no broker answers or the topic is not there.
+    """
+    found = dict(offsets(bootstrap_servers, topic))
+    unknown = {partition: bounds for partition, bounds in found.items() if bounds[0] < bounds[1]}
+    count = LAST_RECORDS
+    while unknown:
+        ranges = {partition: (max(first, end - count), end) for partition, (first, end) in unknown.items()}
+        last = {m.partition(): m.offset() for batch in read_batches(bootstrap_servers, topic, ranges) for m in batch}
+        for partition, (first, _) in list(unknown.items()):
+            if partition in last or ranges[partition][0] == first:
+                found[partition] = first, last.get(partition, first - 1) + 1
+                del unknown[partition]
+        count *= LAST_RECORDS
+    return found
+
+
+def names(bootstrap_servers: str) -> set[str]:
+    """Of all topics there are. Raises Unavailable where no broker answers."""
+    try:
+        return set(_admin(bootstrap_servers).list_topics(timeout=TIMEOUT_SECONDS).topics)
+    except KafkaException as error:
+        msg = f"No Kafka broker answers at {bootstrap_servers}: {error.args[0].str()}."
+        raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
 
 
 def delete(bootstrap_servers: str, topics: list[str]) -> None:

@@ -30,11 +30,11 @@ def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
 def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float) -> None:
     """Stop the jobs, resume them with sources that are never idle, and drain those: see `application.configuration`."""
     from shardlake.flink.cluster import Cluster
-    from shardlake.topics import offsets
+    from shardlake.topics import ends_of_records
 
     cluster = Cluster(settings.flink_rest_url)
     servers = settings.kafka_bootstrap_servers
-    wanted = {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}
+    wanted = {topic.name: ends_of_records(servers, topic.name) for topic in pipeline.sources}
 
     def unread(job_id: str, before: dict[str, dict[int, int]]) -> int:
         return sum(
