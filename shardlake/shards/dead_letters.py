@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from shardlake.dead_letter import DeadLetter
+from shardlake.dead_letter import LEFT_OUT, DeadLetter
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
 from shardlake.shards.contract import Failure
@@ -111,6 +111,7 @@ class DeadLetters:
             if error is None:
                 return True
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and value is not None:
+                headers.append((LEFT_OUT, str(len(value)).encode()))
                 value = None  # the headers tell where the bytes are
                 continue
             self._complain(error.str())
