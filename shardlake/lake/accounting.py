@@ -1,11 +1,12 @@
 """Every record of a topic accounted for: it is a row of the lake or a dead letter, once.
 
 Nothing here is carried over from those who wrote: offsets are asked of the broker, rows are counted in the files,
-dead letters and null values in their topics.
+dead letters, null values and control records in their topics.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from shardlake import topics
@@ -38,6 +39,8 @@ class PartitionAccount:
     dead_letters_distinct: int
     null_values: int
     in_both: int
+    control_records: int = 0
+    """Offsets without a record: a transaction's marker, or what it has aborted."""
 
     @property
     def records(self) -> int:
@@ -47,7 +50,8 @@ class PartitionAccount:
     @property
     def difference(self) -> int:
         """Records that are nowhere; negative where there is more than was sent."""
-        return self.records - self.rows.count - self.dead_letters - self.null_values
+        kept = self.rows.count + self.dead_letters + self.null_values
+        return self.records - self.control_records - kept
 
     @property
     def doubled(self) -> int:
@@ -79,7 +83,12 @@ def account(bootstrap_servers: str, topic: Topic, lake: Folder) -> list[Partitio
     rows = rows_by_partition(lake, table)
     letters = dead_letter_places(bootstrap_servers, topic)
     both = _in_lake(lake, table, topic.name, sorted(set(letters)))
-    nulls = [m.partition() for m in topics.read(bootstrap_servers, topic.name) if m.value() is None]
+    offsets = topics.offsets(bootstrap_servers, topic.name)
+    nulls: Counter[int] = Counter()
+    records: Counter[int] = Counter()
+    for batch in topics.read_batches(bootstrap_servers, topic.name, offsets):
+        records.update(message.partition() for message in batch)
+        nulls.update(message.partition() for message in batch if message.value() is None)
     return [
         PartitionAccount(
             partition=partition,
@@ -88,10 +97,11 @@ def account(bootstrap_servers: str, topic: Topic, lake: Folder) -> list[Partitio
             rows=rows.get((topic.name, partition), Rows()),
             dead_letters=sum(place[0] == partition for place in letters),
             dead_letters_distinct=sum(place[0] == partition for place in set(letters)),
-            null_values=nulls.count(partition),
+            null_values=nulls[partition],
             in_both=sum(place[0] == partition for place in both),
+            control_records=end - first - records[partition],
         )
-        for partition, (first, end) in topics.offsets(bootstrap_servers, topic.name).items()
+        for partition, (first, end) in offsets.items()
     ]
 
 

@@ -5,7 +5,8 @@ with their checksums checked; PII is masked as the schema says.
 
 topic/*.parquet         "partition", "offset", arrival_time, digest, state (event, poison or null), and for events every
                         field as the lake must hold it. Where older keys of PII are known, a hashed field also has a
-                        column `FIELD@KEYID` for each: the lake's value is one of them.
+                        column `FIELD@KEYID` for each: the lake's value is one of them. Of a redriven record,
+                        redriven_partition and redriven_offset: the place of the dead letter that it says it was.
 dead_letters/*.parquet  "partition", "offset" (of the source's record, -1 where the headers are not the jobs'), digest,
                         error_class, error_message, state (event where it is one after all), dlq_partition, dlq_offset
 evidence.json           the rest of `Evidence`; written last, so that what was left half done is not taken for it

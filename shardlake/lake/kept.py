@@ -2,8 +2,9 @@
 
     events + poison + null values = rows of the lake + dead letters + null values,   by (topic, partition, offset)
 
-and each row has the values of its record, masked; each dead letter its bytes. Needs tables `k`, the topic's records
-with what the lake must hold of them, `dead`, the dead letters, and `kept`, the rows of the lake with the file of each.
+and each row has the values of its record, masked; each dead letter its bytes. A dead letter that is an event by now is
+well where it was redriven. Needs tables `k`, the topic's records with what the lake must hold of them, `dead`, the dead
+letters, `redriven`, and `kept`, the rows of the lake with the file of each.
 """
 
 from __future__ import annotations
@@ -143,6 +144,9 @@ def _places(connection: duckdb.DuckDBPyConnection, topic: str) -> Iterator[tuple
             (coalesce(state = 'event', false) AND n = 1 AND m = 0)
             OR (coalesce(state = 'poison', false) AND n = 0 AND m = 1 AND has_bytes)
             OR (coalesce(state = 'null', false) AND n = 0 AND m = 0)
+            OR (coalesce(state = 'event', false) AND n = 0 AND m = 1 AND has_bytes AND ("partition", "offset") IN (
+                SELECT (p, o) FROM redriven
+            ))
         ) ORDER BY ALL
     """)
     while some := rows.fetchmany(FETCHED):

@@ -20,6 +20,7 @@ from shardlake import topics
 from shardlake.avro.batch import BatchDecoder, Numbers, column_types
 from shardlake.avro.codec import Decoder, Record, Undecodable
 from shardlake.avro.registry import Registry
+from shardlake.dead_letter import redriven_from
 from shardlake.lake.masks import Masks
 from shardlake.ledger import digest
 from shardlake.pipeline import Topic
@@ -99,10 +100,11 @@ class Share:
     def fields(self) -> pa.Schema:
         """The file's columns."""
         place = {"partition": pa.int32(), "offset": pa.int64(), "arrival_time": pa.timestamp("us")}
+        redriven = {"redriven_partition": pa.int32(), "redriven_offset": pa.int64()}
         events = {
             column: kind for name, kind in column_types(self.schema).items() for column in self.masks.columns_of(name)
         }
-        return pa.schema({**place, "digest": pa.uint64(), "state": pa.string(), **events})
+        return pa.schema({**place, "digest": pa.uint64(), "state": pa.string(), **redriven, **events})
 
 
 def read_share(share: Share) -> dict[str, int]:
@@ -143,6 +145,12 @@ def _batches(share: Share) -> Any:
         yield batch
 
 
+def _redriven_from(topic: str, headers: Any) -> tuple[int, int] | None:
+    """The partition and offset of the topic's record that a redriven one says it was."""
+    found = redriven_from(headers)
+    return found[1:] if found and found[0] == topic and found[1] < 1 << 31 and found[2] < 1 << 63 else None
+
+
 def _table(share: Share, judge: Judge, batch: list[Any]) -> tuple[pa.Table, Numbers]:
     values = [message.value() for message in batch]
     keys = [message.key() for message in batch]
@@ -155,6 +163,10 @@ def _table(share: Share, judge: Judge, batch: list[Any]) -> tuple[pa.Table, Numb
         "digest": pa.array(map(digest, keys, values), pa.uint64(), size=len(batch)),
         "state": STATES.take(pa.array(states)),
     }
+    # Asked of every record, and hardly one has headers.
+    froms = [_redriven_from(share.topic.name, found) if (found := m.headers()) else None for m in batch]
+    columns["redriven_partition"] = pa.array([one and one[0] for one in froms], pa.int32())
+    columns["redriven_offset"] = pa.array([one and one[1] for one in froms], pa.int64())
     for name, column in fields.items():
         columns |= share.masks.apply(name, column)
     return pa.table(columns, share.fields), states

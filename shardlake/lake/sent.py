@@ -2,10 +2,11 @@
 
     what was acknowledged is in the topic, at its place and in the order sent
     what failed for certain is not in the topic
-    what is in the topic was acknowledged or is unknown, each event once
+    what is in the topic was acknowledged or is unknown, each event once, but for redriven records
 
-Needs tables `k`, the topic's records ("partition", "offset", digest), and `kept` and `dead`, the places that the lake
-and the dead letters have: they are all that is left to ask of what retention took from the topic.
+Needs tables `k`, the topic's records ("partition", "offset", digest), `redriven`, the places of those that were dead
+letters, and `kept` and `dead`, the places that the lake and the dead letters have: they are all that is left to ask of
+what retention took from the topic.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def check_sent(
             found.add(anomaly)
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE unmatched AS SELECT * FROM ({within(records, 'sent_differs')}) k "
-            f'ANTI JOIN ({acknowledged}) a ON a."partition" = k."partition" AND a."offset" = k."offset"'
+            f'ANTI JOIN ({acknowledged}) a ON a."partition" = k."partition" AND a."offset" = k."offset" '
+            'ANTI JOIN redriven r ON r."partition" = k."partition" AND r."offset" = k."offset"'
         )
     else:
         connection.execute("CREATE OR REPLACE TEMP TABLE unmatched AS SELECT * FROM k WHERE false")

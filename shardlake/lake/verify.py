@@ -20,6 +20,7 @@ from shardlake.lake.kept import check_kept
 from shardlake.lake.published import PUBLISHED, check_published
 from shardlake.lake.query import connect, quoted, selection
 from shardlake.lake.recount import Difference, Recount
+from shardlake.lake.redriven import check_redriven
 from shardlake.lake.sent import check_sent
 from shardlake.lake.tables import LakeTable
 from shardlake.lake.verdict import Anomaly, Findings, Verdict
@@ -57,6 +58,9 @@ def verify(
     connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({quoted(evidence.dead_letter_files)})")
     archive = next(table for table in tables if table.name == topic.lake_table)
     connection.execute(f"CREATE VIEW kept AS {_rows(archive, topic)}")
+    redriven = check_redriven(connection, topic.name)
+    if redriven.checked:
+        findings.append(redriven)
     if runs:
         with _timed(seconds, "ledger"):
             starts = [Run.read(run).starts for run in runs]

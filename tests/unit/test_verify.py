@@ -23,6 +23,7 @@ from tests.support import ROOT, START
 
 pytestmark = pytest.mark.unit
 
+REDRIVEN = 'CREATE TABLE redriven ("partition" INT, "offset" BIGINT, p INT, o BIGINT)'
 EVENTS = 40_000
 """More than two chunks of offsets."""
 
@@ -75,6 +76,7 @@ def topic(rows: Sequence[tuple[int, int, int]]) -> duckdb.DuckDBPyConnection:
     connection.execute("CREATE TABLE k AS SELECT * FROM given")
     connection.execute('CREATE TABLE kept ("partition" INT, "offset" BIGINT)')
     connection.execute('CREATE TABLE dead ("partition" INT, "offset" BIGINT, dlq_partition INT, dlq_offset BIGINT)')
+    connection.execute(REDRIVEN)
     return connection
 
 
@@ -203,7 +205,11 @@ def test_a_torn_ledger_leaves_open_whose_the_rest_is(ledger: LedgerFile, tmp_pat
 
 
 def kept_in(
-    rows: list[dict[str, Any]], lake: list[dict[str, Any]], dead: list[tuple[int, int, int]], covered: int = 10**9
+    rows: list[dict[str, Any]],
+    lake: list[dict[str, Any]],
+    dead: list[tuple[int, int, int]],
+    covered: int = 10**9,
+    redriven: list[tuple[int, int, int, int]] | None = None,
 ) -> Findings:
     connection = duckdb.connect()
     connection.execute(
@@ -212,6 +218,8 @@ def kept_in(
     )
     connection.execute('CREATE TABLE kept ("partition" INT, "offset" BIGINT, a VARCHAR, h VARCHAR, filename VARCHAR)')
     connection.execute('CREATE TABLE dead ("partition" INT, "offset" BIGINT, digest UBIGINT)')
+    connection.execute(REDRIVEN)
+    connection.executemany("INSERT INTO redriven VALUES (?, ?, ?, ?)", redriven or [(-1, -1, -1, -1)])
     for table, given in (("k", rows), ("kept", lake)):
         connection.register("given", pa.Table.from_pylist(given))
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given")
