@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from shardlake.cli import (
     consume,
     demo,
+    dlq,
     doctor,
     faults,
     jobs,
@@ -98,6 +99,7 @@ app.command()(lag.lag)
 app.add_typer(lake.app, name="lake")
 app.command()(verify.verify)
 app.command()(trace.trace)
+app.add_typer(dlq.app, name="dlq")
 app.command()(query.query)
 app.add_typer(pii.app, name="pii")
 

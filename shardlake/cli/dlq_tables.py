@@ -1,0 +1,208 @@
+"""How dead letters are shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from shardlake.cli.output import err, out, print_json
+from shardlake.errors import BadInput, Unavailable
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from shardlake.redrive.letters import Letter
+    from shardlake.shards.contract import Failure
+
+NOT_OURS = "not ours"
+LINE_BYTES = 16
+
+
+def overview_table(found: Mapping[str, tuple[str, Sequence[Letter]]]) -> Table:
+    """A line for each topic and error class."""
+    from rich.table import Table
+
+    table = Table("topic", "of", "error class", "total", "redriven", "left", box=None)
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for name, (whose, letters) in found.items():
+        for error_class, (total, redriven, left) in by_class(letters).items():
+            table.add_row(name, whose, _cell(error_class), f"{total:,}", f"{redriven:,}", f"{left:,}")
+        if not letters:
+            table.add_row(name, whose, "", "0", "0", "0")
+    return table
+
+
+def by_class(letters: Sequence[Letter]) -> dict[str, tuple[int, int, int]]:
+    """How many there are, were redriven, and are left, by the error class's last part."""
+    total: Counter[str] = Counter()
+    redriven: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for letter in letters:
+        name = _short(letter)
+        total[name] += 1
+        redriven[name] += letter.mark is not None
+        left[name] += letter.is_left
+    return {name: (total[name], redriven[name], left[name]) for name in sorted(total)}
+
+
+def letters_table(letters: Sequence[Letter]) -> Table:
+    """A line for each."""
+    from rich.table import Table
+
+    table = Table("at", "source", "arrived", "error class", "attempts", "group", "bytes", "times", "redriven", box=None)
+    for letter in letters:
+        source = letter.source
+        row = ["", "", NOT_OURS, "", ""]
+        if source:
+            row = [letter.place, _time(source.timestamp_ms), _short(letter), str(source.attempts), source.group]
+        redriven = f"{_time(letter.mark.at_ms)}, to {letter.mark.to}" if letter.mark else "" if not source else "no"
+        size = f"{letter.size_bytes:,}"
+        table.add_row(_at(letter), *(_cell(one) for one in row), size, str(letter.times), escape(redriven))
+    return table
+
+
+def left_table(failed: Sequence[tuple[Letter, Failure]]) -> Table:
+    """What could not be redriven, and why."""
+    from rich.table import Table
+
+    table = Table("at", "source", "error class", "where", box=None)
+    for letter, failure in failed:
+        table.add_row(_at(letter), _cell(letter.place), _cell(failure.error_class), _cell(failure.where))
+    return table
+
+
+def as_json(topic: str, letters: Sequence[Letter], limit: int | None) -> dict[str, Any]:
+    """For programs; neither keys nor messages, which may be PII."""
+    named = {name: dict(zip(("total", "redriven", "left"), n, strict=True)) for name, n in by_class(letters).items()}
+    return {"topic": topic, "by_class": named, "letters": [_row(letter) for letter in letters[:limit]]}
+
+
+def show_letter(
+    pipeline: Pipeline, settings: Settings, topic: str, partition: int, offset: int, shown_bytes: int, *, json: bool
+) -> None:
+    """Raises BadInput where there is none."""
+    from shardlake import topics
+
+    servers = settings.kafka_bootstrap_servers
+    first, end = topics.offsets(servers, topic).get(partition, (0, 0))
+    ranges = {partition: (offset, offset + 1)}
+    messages = (
+        [m for batch in topics.read_batches(servers, topic, ranges) for m in batch] if first <= offset < end else []
+    )
+    if not messages:
+        there = f"{first:,} to {end - 1:,}" if first < end else "nothing"
+        msg = f"There is no dead letter at {partition}:{offset} of {topic}."
+        raise BadInput(msg, f"Its offsets are {there}; `dlq list {topic}` names them.")
+    (message,) = messages
+    value, headers = (
+        message.value(),
+        [(name, (text or b"").decode(errors="backslashreplace")) for name, text in message.headers() or ()],
+    )
+    key = None if message.key() is None else message.key().decode(errors="backslashreplace")
+    record, why_not = _decoded(pipeline, settings, message)
+    err.print("[yellow]This may be PII: it is as it came, not masked.[/]")
+    if json:
+        shown = None if value is None else value[:shown_bytes].hex()
+        print_json(
+            {
+                "headers": headers,
+                "key": key,
+                "bytes": len(value or b""),
+                "hex": shown,
+                "record": record,
+                "why_not": why_not,
+            }
+        )
+        return
+    for name, text in headers:
+        _say(f"{name:<40} {text}")
+    _say(f"{'key':<40} {'none' if key is None else key}")
+    _say(f"{'value':<40} {'none' if value is None else f'{len(value):,} bytes'}")
+    for line in hex_dump((value or b"")[:shown_bytes]):
+        _say(f"  {line}")
+    if value is not None and len(value) > shown_bytes:
+        _say(f"  and {len(value) - shown_bytes:,} bytes more: --bytes {len(value)} shows all")
+    for field, found in (record or {}).items():
+        _say(f"{field:<40} {found}")
+    if record is None:
+        _say(f"{'record':<40} {why_not}")
+
+
+def hex_dump(value: bytes) -> list[str]:
+    """As xxd: where, sixteen bytes in pairs, and what of them is text."""
+    lines = []
+    for start in range(0, len(value), LINE_BYTES):
+        part = value[start : start + LINE_BYTES]
+        text = "".join(chr(one) if 32 <= one < 127 else "." for one in part)
+        lines.append(f"{start:08x}: {part.hex(' ', -2):<39}  {text}")
+    return lines
+
+
+def _decoded(pipeline: Pipeline, settings: Settings, message: Any) -> tuple[dict[str, Any] | None, str]:
+    from shardlake.avro.codec import Decoder, Undecodable
+    from shardlake.avro.registry import Registry
+    from shardlake.dead_letter import DeadLetter
+
+    try:
+        topic = pipeline.topics.get(DeadLetter.from_headers(message.headers()).topic)
+    except ValueError:
+        return None, "not ours: it lacks the headers that say where it came from"
+    if topic is None or topic.schema is None:
+        return None, "its topic has no schema in this pipeline"
+    if message.value() is None:
+        return None, "it has no value here"
+    try:
+        return Decoder(pipeline.schema_of(topic), Registry(settings.schema_registry_url)).decode(message.value()), ""
+    except Undecodable as error:
+        return None, f"it cannot be decoded: {error.error_class}, {error.message}"
+    except Unavailable as error:
+        return None, f"it cannot be decoded now: {error.message}"
+
+
+def _row(letter: Letter) -> dict[str, Any]:
+    source = letter.source
+    found: dict[str, Any] = {"partition": letter.partition, "offset": letter.offset, "bytes": letter.size_bytes}
+    if source is None:
+        return {**found, "error_class": None}
+    return {
+        **found,
+        "source": letter.place,
+        "arrival": datetime.fromtimestamp(source.timestamp_ms / 1000, UTC),
+        "error_class": source.error_class,
+        "attempts": source.attempts,
+        "group": source.group or None,
+        "times": letter.times,
+        "redriven_to": letter.mark.to if letter.mark else None,
+    }
+
+
+def _short(letter: Letter) -> str:
+    return letter.source.error_class.rpartition(".")[2] if letter.source else NOT_OURS
+
+
+def _at(letter: Letter) -> str:
+    return f"{letter.partition}:{letter.offset}"
+
+
+def _time(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _say(line: str) -> None:
+    out.print(_plain(line), markup=False)
+
+
+def _plain(text: str) -> str:
+    """Without what would move the cursor: keys, headers and values may be anybody's."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _cell(text: str) -> str:
+    return escape(_plain(text))
