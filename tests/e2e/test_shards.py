@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -85,6 +86,10 @@ def handled(folder: Path) -> list[tuple[str, int]]:
     ]
 
 
+def done(folder: Path, count: int) -> bool:
+    return len(handled(folder)) > count
+
+
 def there(stack: RunningStack, topic: str = "app-logs") -> set[tuple[str, int]]:
     """The same, of the topic."""
     servers = stack.settings.kafka_bootstrap_servers
@@ -156,7 +161,7 @@ def test_order_by_key_survives_kills_and_rebalances(
     arguments = ("consume", "recorder", "--group", "kills", "--factor", "8")
     workers = [shards.start(*arguments), shards.start(*arguments)]
     for kills in range(3):
-        wait_for(lambda before=kills: len(handled(recorded)) > 300 * (before + 1), 60, "some work")
+        wait_for(partial(done, recorded, 300 * (kills + 1)), 60, "some work")
         victim = workers.pop(0)
         os.kill(worker_of(victim), signal.SIGKILL)
         assert "killed by SIGKILL" in victim.communicate(timeout=60)[0]
