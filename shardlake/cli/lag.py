@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import err, out, print_json, watch_table
 from shardlake.errors import BadInput, Unavailable
 from shardlake.settings import Settings
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from shardlake.lag.sampling import PartitionLag, Sample
 
 HOST = "127.0.0.1"
-WATCH_SECONDS = 1
 
 
 def lag(
@@ -37,7 +35,7 @@ def lag(
         if serve:
             _serve(sampler, host, port)
         elif watch:
-            _watch(sampler, group)
+            watch_table(lambda: lag_table(sampler.sample(group)))
         else:
             sample = sampler.sample(group)
             if group and not sample.states:
@@ -60,15 +58,6 @@ def _serve(sampler: Any, host: str, port: int) -> None:
         thread.join()
     finally:
         server.shutdown()
-
-
-def _watch(sampler: Any, group: str | None) -> None:
-    from rich.live import Live
-
-    with Live(console=out, auto_refresh=False) as live:
-        while True:
-            live.update(lag_table(sampler.sample(group)), refresh=True)
-            time.sleep(WATCH_SECONDS)
 
 
 def as_json(sample: Sample) -> dict[str, Any]:

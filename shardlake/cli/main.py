@@ -23,6 +23,7 @@ from shardlake.cli import (
     jobs,
     lag,
     lake,
+    leases,
     package,
     pii,
     produce,
@@ -96,6 +97,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(package.package)
 app.command()(consume.consume)
 app.command()(lag.lag)
+app.command()(leases.leases)
 app.add_typer(lake.app, name="lake")
 app.command()(verify.verify)
 app.command()(trace.trace)

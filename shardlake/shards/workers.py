@@ -120,13 +120,16 @@ def _run(work: Work, number: int, parent: int) -> None:
 
     servers = settings.kafka_bootstrap_servers
     instance = None if work.instance is None else f"{work.instance}-{number}"
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    client = consumer_settings(servers, work.group, protocol=work.protocol, instance_id=instance)
     worker = Worker(
-        consumer_settings(servers, work.group, protocol=work.protocol, instance_id=instance),
+        # The group's members are known by the name in their leases.
+        client | {"client.id": owner},
         work.topic,
         consumer,
         Options(make_handler=make_handler, contract=work.contract, factor=work.factor),
         say=say,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=owner,
         position=work.position,
         dead_letters=DeadLetters(servers, work.dead_letters, work.group, say) if work.dead_letters else None,
     )
