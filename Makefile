@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers lock clean
+.PHONY: help setup demo faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ package: setup ## the jobs as a zip for Amazon's managed Flink or Kubernetes: do
 test: setup ## the tests: unit, pipeline, end to end, in containers where there is an engine
 	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)
 
-test-slow: setup ## those that take minutes each: a sitting of faults, full disks
+test-slow: setup ## those that take minutes each: faults, full disks, the package, a demo whose servers die
 	@$(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 test-integration: setup ## those in containers alone
@@ -75,6 +75,10 @@ bench-verify: setup ## 10 M events verified, beside one scan of the same files
 
 bench-containers: setup ## topic to lake in containers beside the local stack, and a broker killed
 	@$(BIN)/python -m bench.containers
+
+bench-consumers: setup ## shards beside a plain loop, lanes beside one, and order through kills and hand-overs
+	@$(BIN)/python -m bench.consumers $(BENCH_ARGS)
+	@$(BIN)/python -m bench.order
 
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
 	@$(BIN)/python -m pip install --quiet uv

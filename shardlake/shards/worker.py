@@ -31,6 +31,7 @@ RENEW_SECONDS = 3.0
 """A lease is renewed so often, also where nothing happens."""
 HAND_OVER_SECONDS = 30
 """How long lanes may take to finish when a shard goes: less than the five minutes that the group waits."""
+SESSION_MS = 15_000
 IDLE_SECONDS = 10
 NOTHING = -1
 REQUEST_SECONDS = 15
@@ -352,7 +353,8 @@ def consumer_settings(
         "queued.min.messages": 20_000,
     }
     if protocol == "classic":
-        settings["partition.assignment.strategy"] = "cooperative-sticky"
+        # KIP-848 has the broker's time for members that went without a word; here the client's, by default 45 s, holds.
+        settings |= {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": SESSION_MS}
     if instance_id is not None:
         settings["group.instance.id"] = instance_id
     return settings

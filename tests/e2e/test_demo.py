@@ -39,6 +39,7 @@ def test_the_sum_of_the_demo_holds(tmp_path: Path) -> None:
     assert "a second consumer joins" in done.stderr
 
 
+@pytest.mark.slow
 def test_servers_killed_in_the_middle_of_the_demo_cost_seconds_and_no_record(tmp_path: Path) -> None:
     done = demo(tmp_path, "--break")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -28,7 +28,7 @@ from tests.managed_flink.runtime import runtime
 from tests.managed_flink.secrets_manager import SecretsManager, secrets_manager
 from tests.support import ROOT, event, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 KEY = "a key of the package's test, in Secrets Manager"
 KEY_ID = "5c22a70e"

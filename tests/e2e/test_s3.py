@@ -38,6 +38,7 @@ def lake_uploads(stack: RunningStack) -> list[Leftover]:
     return leftovers(stack.settings.lake)
 
 
+@pytest.mark.slow
 def test_what_is_killed_under_load_loses_nothing_and_what_it_left_is_removed(
     on_s3: RunningStack, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_rewind_puts_the_tables_aside(on_s3: RunningStack) -> None:
     assert all_accounted_for(on_s3)
 
 
+@pytest.mark.slow
 def test_a_kept_lake_comes_back_and_its_home_stays(on_s3: RunningStack, tmp_path: Path) -> None:
     """Other ports, other keys, the same objects."""
     before = rows(on_s3, "SELECT count(*) FROM app_logs")[0][0]
