@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers lock clean
+.PHONY: help setup demo demo-scale faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ setup: $(VENV)/installed ## install everything that is missing (the other target
 
 demo: $(VENV)/installed ## logs through Kafka and Flink into a lake, with lag on screen, and the sum at the end
 	@$(BIN)/shardlake demo $(DEMO_ARGS)
+
+demo-scale: $(VENV)/installed ## workers added while a burst drains, one killed, and what they saw against the topic
+	@$(BIN)/shardlake demo-scale
 
 faults: $(VENV)/installed ## servers killed, paused and without disk under load for 5 minutes, and the verdict
 	@$(BIN)/shardlake faults --run faults-out $(FAULTS_ARGS)

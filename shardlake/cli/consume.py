@@ -2,107 +2,21 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
-from shardlake.errors import BadInput
-from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings
+from shardlake.cli.work import takes_work
 
 
-class Lanes(StrEnum):
-    """What a lane is."""
-
-    THREAD = "thread"
-    PROCESS = "process"
-
-
-class Protocol(StrEnum):
-    """How the group shares out its shards."""
-
-    CONSUMER = "consumer"
-    CLASSIC = "classic"
-
-
+@takes_work
 def consume(
-    ctx: typer.Context,
-    consumer: Annotated[str, typer.Argument(help="A file of consumers/, as consumers/traffic.py or traffic.")],
+    work: Any,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the shards.")] = 1,
-    group: Annotated[str | None, typer.Option(help="The consumer group. Default: the consumer's name.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Default: the pipeline's topic of events.")] = None,
     until_caught_up: Annotated[bool, typer.Option(help="End when there is no more to read.")] = False,
-    position: Annotated[
-        str,
-        typer.Option(
-            help="Where a shard begins of which nothing is committed: TRIM_HORIZON, LATEST, AT_TIMESTAMP=<time>, "
-            "AFTER_SEQUENCE_NUMBER=<shard>:<number>,…"
-        ),
-    ] = "TRIM_HORIZON",
-    factor: Annotated[int, typer.Option(min=1, help="Parallelization factor: lanes a shard.")] = 1,
-    lanes: Annotated[
-        Lanes, typer.Option(help="Threads for waiting work, processes for work of the CPU.")
-    ] = Lanes.THREAD,
-    lane_memory_mb: Annotated[
-        int | None, typer.Option(min=64, help="Memory of a lane's process; a handler that wants more fails.")
-    ] = None,
-    retries: Annotated[int, typer.Option(min=0, help="How often a record that failed is tried again.")] = 3,
-    backoff: Annotated[float, typer.Option(min=0, help="Seconds before the first retry; doubled each time.")] = 0.2,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds that a handler may take; 0: any time.")] = 60,
-    max_age: Annotated[float, typer.Option(min=0, help="Seconds; older records are dead letters. 0: any age.")] = 0,
-    bisect: Annotated[bool, typer.Option(help="Halve a batch that failed to find the record.")] = True,
-    dead_letters: Annotated[
-        str | None, typer.Option(help="Their topic. Default: <topic>.<group>.dlq, made where it is not there.")
-    ] = None,
-    no_dead_letters: Annotated[bool, typer.Option(help="End the worker at a record that fails instead.")] = False,
-    protocol: Annotated[Protocol, typer.Option(help="consumer is KIP-848.")] = Protocol.CONSUMER,
-    instance: Annotated[
-        str | None, typer.Option(help="Static members: this, a dash and a number are their ids.")
-    ] = None,
 ) -> None:
     """Process a topic's records, each shard by one worker; start it again and again to add workers to the group."""
-    from shardlake import topics
-    from shardlake.shards import dead_letters as dead
-    from shardlake.shards.contract import Contract
-    from shardlake.shards.handler import Consumer
-    from shardlake.shards.start import InitialPosition
-    from shardlake.shards.workers import Work, run_workers
+    from shardlake.shards.workers import run_workers
 
-    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
-    name = Path(consumer).stem
-    Consumer.of(pipeline.load_module("consumers", name))
-    chosen = (pipeline.topic(topic) if topic else pipeline.events_topic).name
-    if no_dead_letters and dead_letters:
-        raise BadInput("--dead-letters and --no-dead-letters contradict each other.")
-    if dead_letters == chosen:
-        raise BadInput(f"{chosen} cannot take its own dead letters: they would be consumed again, for ever.")
-    initial = InitialPosition.read(position, chosen)
-    topics.offsets(settings.kafka_bootstrap_servers, chosen)  # now, rather than from every worker
-    dead_letters = None if no_dead_letters else dead_letters or dead.topic_name(chosen, group or name)
-    if dead_letters:
-        dead.make_topic(settings.kafka_bootstrap_servers, dead_letters)
-    work = Work(
-        pipeline=pipeline.folder,
-        settings=settings.model_dump(),
-        consumer=name,
-        topic=chosen,
-        group=group or name,
-        until_caught_up=until_caught_up,
-        position=initial,
-        contract=Contract(
-            retries=retries,
-            backoff_seconds=backoff,
-            bisect=bisect,
-            max_age_seconds=max_age or None,
-            timeout_seconds=timeout or None,
-        ),
-        dead_letters=dead_letters,
-        factor=factor,
-        in_processes=lanes is Lanes.PROCESS,
-        lane_memory_bytes=lane_memory_mb << 20 if lane_memory_mb else None,
-        protocol=protocol.value,
-        instance=instance,
-    )
-    run_workers(work, workers)
+    run_workers(replace(work, until_caught_up=until_caught_up), workers)

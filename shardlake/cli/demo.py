@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +84,6 @@ def _start(
     """Servers, topics and schemas, with the jobs' planning beside them; the stack, where it is a launcher's of its own
     None."""
     from shardlake.flink.submit import Submission
-    from shardlake.provision import provision
     from shardlake.stack.stack import Stack
 
     def plan(settings: Settings) -> Submission:
@@ -104,12 +103,19 @@ def _start(
         nonlocal submission
         submission = plan(Settings.read(**local.settings))
 
+    start_stack(pipeline, local, on_spawned)
+    assert submission is not None
+    return submission, local
+
+
+def start_stack(pipeline: Pipeline, local: Stack, on_spawned: Callable[[], None] = lambda: None) -> None:
+    """Start its servers, and make the pipeline's topics and schemas, saying so."""
+    from shardlake.provision import provision
+
     seconds = local.start(lambda name: err.print(f"  {name} is ready"), on_spawned)
     provision(pipeline, Settings.read(**local.settings))
     local.mark_provisioned()
     err.print(f"[bold green]ready in {seconds:.1f} s[/]: Flink's page is {local.settings['flink_rest_url']}")
-    assert submission is not None
-    return submission, local
 
 
 def _sample(pipeline: Pipeline, folder: Path) -> Path:
@@ -166,7 +172,7 @@ class Stage:
         self._consume()
         self._drain = plan_drain(self._pipeline, self._settings)
         second = time.monotonic() + min(SECOND_CONSUMER_AFTER_SECONDS, seconds / 2)
-        with self._screen() as show:
+        with screen() as show:
             while any(producer.poll() is None for producer in self._producers) or (breaks and breaks.left):
                 if len(self._consumers) == 1 and time.monotonic() > second:
                     self.say("a second consumer joins")
@@ -213,17 +219,6 @@ class Stage:
     def _log(self, command: str) -> Path:
         return state_folder() / "logs" / f"{command}.log"
 
-    @contextmanager
-    def _screen(self) -> Iterator[Any]:
-        """A live table on a terminal, lines elsewhere."""
-        from rich.live import Live
-
-        if not out.is_terminal:
-            yield None
-            return
-        with Live(console=out, auto_refresh=False, transient=True) as live:
-            yield live
-
     def _look(self, show: Any) -> None:
         from shardlake.cli.lag import lag_table
 
@@ -259,3 +254,15 @@ class Stage:
         if self.first_row_seconds is None and find(self._settings.lake, VISIBLE):
             self.first_row_seconds = time.monotonic() - self._began
             self.say("the first rows are in the lake")
+
+
+@contextmanager
+def screen() -> Iterator[Any]:
+    """A live table on a terminal; None elsewhere, where there are lines."""
+    from rich.live import Live
+
+    if not out.is_terminal:
+        yield None
+        return
+    with Live(console=out, auto_refresh=False, transient=True) as live:
+        yield live

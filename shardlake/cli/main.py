@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 from shardlake.cli import (
     consume,
     demo,
+    demo_scale,
     dlq,
     doctor,
     faults,
@@ -28,6 +29,7 @@ from shardlake.cli import (
     pii,
     produce,
     query,
+    scale,
     schema,
     setup,
     stack,
@@ -81,6 +83,7 @@ def shared(
 
 
 app.command()(demo.demo)
+app.command()(demo_scale.demo_scale)
 app.add_typer(faults.app, name="faults")
 app.command()(stack.up)
 app.command()(stack.down)
@@ -96,6 +99,7 @@ app.add_typer(schema.app, name="schema")
 app.add_typer(jobs.app, name="jobs")
 app.command()(package.package)
 app.command()(consume.consume)
+app.command()(scale.scale)
 app.command()(lag.lag)
 app.command()(leases.leases)
 app.add_typer(lake.app, name="lake")

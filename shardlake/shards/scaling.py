@@ -103,13 +103,14 @@ def decide(samples: Sequence[Sample], workers: int, past: Past, limits: Limits) 
     if not samples:
         return Decision(workers, "no sample yet", past)
     last = samples[-1]
-    most = max(limits.min_workers, min(limits.max_workers, len(last.ends)))
+    most = min(limits.max_workers, len(last.ends))
+    least = min(limits.min_workers, most)
     changed = Past(last.taken, past.capacity)
-    if workers > most:
-        return Decision(most, f"{workers} workers are more than the {len(last.ends)} shards or allowed", changed)
-    if workers < limits.min_workers:
-        return Decision(limits.min_workers, f"{limits.min_workers} is the least", changed)
     stuck = _unmoved(samples, limits.stuck_seconds)
+    if workers > most:
+        return Decision(most, f"{workers} workers are more than the {len(last.ends)} shards or allowed", changed, stuck)
+    if workers < least:
+        return Decision(least, f"{least} is the least", changed, stuck)
     unmoved = set(_unmoved(samples, UNMOVED_SECONDS))
     counted = [shard for shard in last.ends if shard not in unmoved and last.committed.get(shard) is not None]
     if not counted:
