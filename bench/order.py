@@ -91,10 +91,13 @@ class Run:
 
     def disturb(self, chance: random.Random) -> None:
         """Add a worker, or stop one, or kill one; there is always one left."""
-        what = chance.choice(["add", "stop", "kill"])
-        if len(self.workers) == 1 or (what == "add" and len(self.workers) < 3):
+        if len(self.workers) == 1:
             self.start()
-        elif what == "stop" or len(self.workers) == 3:
+            return
+        what = chance.choice(["add", "stop", "kill", "kill"] if len(self.workers) < 3 else ["stop", "kill"])
+        if what == "add":
+            self.start()
+        elif what == "stop":
             worker = self.workers.pop(chance.randrange(len(self.workers)))
             worker.terminate()
             worker.wait(60)
