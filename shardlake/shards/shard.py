@@ -112,6 +112,11 @@ class Shard:
         return len(self._window)
 
     @property
+    def is_through(self) -> bool:
+        """Whether there is no more to read, and nothing to do but what a processor may still checkpoint."""
+        return self.at_end and len(self._window) <= self._parked
+
+    @property
     def is_full(self) -> bool:
         """Whether it should be given no more. What a processor has not checkpointed yet is no reason."""
         return self._fill() >= 1
@@ -204,6 +209,7 @@ class Shard:
         blames = self._consumer.form is Form.RECORD or len(working.unit.messages) == 1
         failure = Failure("HandlerTimeout", f"the handler took more than {limit:g} s")
         self._lanes.remove(lane)
+        self._seen.pop(lane, None)
         self._hung = [one for one in (*self._hung, lane) if not one.ended(0)]
         if len(self._hung) > HUNG_LANES:
             self.fail(ShardlakeError(f"{self.shard_id}: {len(self._hung)} handlers hang, and cannot be ended.", HUNG))

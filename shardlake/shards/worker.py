@@ -38,7 +38,6 @@ REQUEST_SECONDS = 15
 NOT_PASSING = frozenset(
     {
         KafkaError._FATAL,  # noqa: SLF001 - its public name; `fatal()` of such an error is false
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
     }
 )
@@ -112,16 +111,13 @@ class Worker:
                 self._commit(now)
                 if self._held:
                     idle_since = now
-                    if until_caught_up and all(one.shard.at_end and not one.shard.in_flight for one in self._shards()):
+                    if until_caught_up and all(held.shard.is_through for held in self._held.values()):
                         break
                 elif until_caught_up and now - idle_since > IDLE_SECONDS:
                     break
         finally:
             self._end()
             self._consumer.close()
-
-    def _shards(self) -> Iterable[_Held]:
-        return self._held.values()
 
     def _fetch(self) -> list[Any]:
         """What has come; waits a little where nothing has."""
@@ -170,6 +166,8 @@ class Worker:
                 self._start_again(message.partition())
             elif error.code() in NOT_PASSING:
                 raise KafkaException(error)
+            elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                self._say(f"{self._topic} is not there; waiting for it")
         for partition, messages in by_partition.items():
             held = self._held.get(partition)
             if held is not None:  # else it was taken away between fetch and now
