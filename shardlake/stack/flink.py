@@ -10,6 +10,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def _slots(ports: Ports) -> int | None:
     try:
         with urllib.request.urlopen(f"{rest_url(ports)}/overview", timeout=1) as response:
             overview: dict[str, Any] = json.load(response)
-    except (urllib.error.URLError, OSError, ValueError):
+    except (urllib.error.URLError, OSError, HTTPException, ValueError):
         return None
     slots: int = overview["slots-total"]
     return slots

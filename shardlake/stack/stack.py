@@ -269,7 +269,9 @@ def find(state: Path) -> dict[str, Any] | None:
 
 def train() -> None:
     """Write the servers' class-data archives by starting and stopping a stack once."""
-    base = DEFAULT_PORT_BASE + 30_000
+    # Below the ports that the kernel gives out: a client that asks one of those before its server listens may be given
+    # that very port, and then it is connected to itself.
+    base = DEFAULT_PORT_BASE + 21_000
     with tempfile.TemporaryDirectory() as state:
         stack = Stack(Path(state), port_base=base, train=True)
         with stack:
