@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
@@ -21,7 +22,7 @@ from shardlake.cli.demo_scale_report import report
 from shardlake.cli.output import err
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
-from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, state_folder
 
@@ -51,7 +52,8 @@ def demo_scale(port_base: PortBase = DEFAULT_PORT_BASE) -> None:
     with ExitStack() as stack:
         local = Stack(state_folder(), port_base=port_base)
         stack.callback(local.stop)
-        folder = local.data / "demo-scale"
+        folder = state_folder() / "demo-scale"
+        shutil.rmtree(folder, ignore_errors=True)
         records = own.write(folder)
         pipeline = Pipeline.load(folder)
         start_stack(pipeline, local)
@@ -81,6 +83,7 @@ class ScaleStage:
         self._log_read = 0
         self._said = 0.0
         self._owners: dict[str, str] = {}
+        self._victim = ""
         self.in_flight: dict[str, int] = {}
         """By shard of the worker that was killed, as its lease said last."""
 
@@ -100,10 +103,11 @@ class ScaleStage:
             leases.close()
 
     def _play(self, leases: Leases) -> None:
+        assert self._supervisor is not None
         deadline = time.monotonic() + LONGEST_SECONDS
         burst_at = kill_at = None
         with screen() as show:
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and self._supervisor.poll() is None:
                 time.sleep(LOOK_SECONDS)
                 now = time.monotonic()
                 self._relay()
@@ -125,6 +129,9 @@ class ScaleStage:
                     self._keep_sending(now)
                 elif not any(one.behind for one in held):
                     return
+        code = self._supervisor.poll()
+        if code is not None:
+            raise ShardlakeError(f"The supervisor ended with exit code {code}.", f"Its words are in {self._log()}.")
         msg = f"The shards were not drained within {LONGEST_SECONDS} s."
         raise ShardlakeError(msg, f"Its words are in {self._log()}.")
 
@@ -165,16 +172,16 @@ class ScaleStage:
             self._delivery.send(f"record {self._sent}".encode(), f"key-{key}".encode())
         self._delivery.poll()
 
-    def _look(self, leases: Leases, show: object) -> list[ShardLease]:
+    def _look(self, leases: Leases, show: Any) -> list[ShardLease]:
         from shardlake.cli.leases import lease_table
 
         try:
             found = leases.read(time.time_ns() // 1_000_000)
-        except (ShardlakeError, Unavailable):  # the group is not there yet
+        except ShardlakeError:  # the group is not there yet
             return []
         self._say_moves(found)
         if show is not None:
-            show.update(lease_table(found), refresh=True)  # type: ignore[attr-defined]
+            show.update(lease_table(found), refresh=True)
         elif time.monotonic() - self._said > SAY_EVERY_SECONDS:
             self._said = time.monotonic()
             by_owner: defaultdict[str, list[str]] = defaultdict(list)

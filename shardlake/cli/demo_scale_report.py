@@ -39,7 +39,7 @@ def report(settings: Settings, topic: str, records: Path, in_flight: Mapping[str
         f"records produced {verdict.produced:,}, order breaks {verdict.breaks:,}"
     )
     if found:
-        raise ShardlakeError(f"It does not add up: {'; '.join(found)}.", f"What workers wrote was in {records}.")
+        raise ShardlakeError(f"It does not add up: {'; '.join(found)}.", f"What workers wrote is in {records}.")
 
 
 def _named(places: tuple[tuple[str, int], ...]) -> str:

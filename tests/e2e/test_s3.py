@@ -38,7 +38,6 @@ def lake_uploads(stack: RunningStack) -> list[Leftover]:
     return leftovers(stack.settings.lake)
 
 
-@pytest.mark.slow
 def test_what_is_killed_under_load_loses_nothing_and_what_it_left_is_removed(
     on_s3: RunningStack, tmp_path: Path
 ) -> None:
