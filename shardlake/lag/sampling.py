@@ -14,12 +14,13 @@ from typing import Any
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from shardlake import groups
 from shardlake.errors import Unavailable
+from shardlake.groups import REQUEST_SECONDS
 from shardlake.kafka_login import client
 from shardlake.lag.rules import Lag, Offsets, judge
 from shardlake.topics import committed_by, while_moving
 
-REQUEST_SECONDS = 10
 READ_SECONDS = 3.0
 """How long the arrival times of one sample may take; what is not read by then is unknown."""
 
@@ -90,19 +91,14 @@ class Sampler:
                 consumer.close()
 
     def _sample(self, only: str | None) -> Sample:
-        listed = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
-        if listed.errors:
-            # Of brokers that did not answer: KafkaError here, KafkaException in older clients.
-            first = listed.errors[0]
-            raise first if isinstance(first, KafkaException) else KafkaException(first)
-        names = sorted(group.group_id for group in listed.valid if only in (None, group.group_id))
-        groups = self._groups(names)
-        topics = {place[0] for group in groups.values() for place in (*group.committed, *group.owners)}
+        names = [name for name in groups.names(self._admin) if only in (None, name)]
+        found = self._groups(names)
+        topics = {place[0] for group in found.values() for place in (*group.committed, *group.owners)}
         firsts, ends = self._ends(topics)
         # Several groups may wait at different offsets of one partition, so the reader is asked by offset.
         asked = {
             (place, max(group.committed.get(place, firsts[place]), firsts[place]))
-            for group in groups.values()
+            for group in found.values()
             for place in _places(group, firsts)
         }
         arrivals = self._arrivals({(place, offset) for place, offset in asked if offset < ends[place]})
@@ -112,11 +108,11 @@ class Sampler:
                 name, *place, group.committed.get(place), ends[place], group.owners.get(place, ""),
                 judge(_offsets(group, place, firsts, ends, arrivals), now_ms),
             )
-            for name, group in groups.items()
+            for name, group in found.items()
             for place in _places(group, firsts)
         )  # fmt: skip
-        states = {name: group.state for name, group in groups.items()}
-        members = {name: group.members for name, group in groups.items()}
+        states = {name: group.state for name, group in found.items()}
+        members = {name: group.members for name, group in found.items()}
         return Sample(now_ms, lags, members, states, firsts, ends)
 
     def _groups(self, names: list[str]) -> dict[str, _Group]:
@@ -124,13 +120,7 @@ class Sampler:
             self._askers.pop(name).close()
         if not names:
             return {}
-        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in known
-            if not topic.startswith("__")
-            for partition in known[topic].partitions
-        ]
+        partitions = groups.places(self._admin)
         described = self._admin.describe_consumer_groups(names, request_timeout=REQUEST_SECONDS)
         found = {}
         for name in names:

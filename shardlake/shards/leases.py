@@ -6,17 +6,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from shardlake import topics
+from shardlake import groups, topics
 from shardlake.errors import BadInput, Unavailable
 from shardlake.kafka_login import client
 from shardlake.shards.lease import Lease
 
 EXPIRES_SECONDS = 10
 """After three renewals that have not come."""
-REQUEST_SECONDS = 10
 
 
 class State(StrEnum):
@@ -103,28 +102,15 @@ class Leases:
         return [judge(checkpoint, members, now_ms) for checkpoint in checkpoints]
 
     def _members(self) -> set[str]:
-        listed = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
-        if listed.errors:
-            # KafkaError here, KafkaException in older clients.
-            first = listed.errors[0]
-            raise first if isinstance(first, KafkaException) else KafkaException(first)
-        names = sorted(group.group_id for group in listed.valid)
-        if self._group not in names:
-            raise BadInput(
-                f"There is no consumer group {self._group!r}.", f"There is: {', '.join(names) or 'none'}."
-            )  # fmt: skip
-        described = self._admin.describe_consumer_groups([self._group], request_timeout=REQUEST_SECONDS)
+        there = groups.names(self._admin)
+        if self._group not in there:
+            raise BadInput(f"There is no consumer group {self._group!r}.", f"There is: {', '.join(there) or 'none'}.")
+        described = self._admin.describe_consumer_groups([self._group], request_timeout=groups.REQUEST_SECONDS)
         return {member.client_id for member in described[self._group].result().members}
 
     def _checkpoints(self) -> list[Checkpoint]:
-        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
-        places = [
-            TopicPartition(topic, partition)
-            for topic in sorted(known)
-            if not topic.startswith("__")
-            for partition in known[topic].partitions
-        ]
-        found = {(one.topic, one.partition): one for one in topics.committed_by(self._asker, places)}
+        committed = topics.committed_by(self._asker, groups.places(self._admin))
+        found = {(one.topic, one.partition): one for one in committed}
         # The ends after the commits: what is committed in between shows as a little more behind, never as less.
         offsets = {topic: topics.offsets(self._servers, topic) for topic in sorted({topic for topic, _ in found})}
         checkpoints = []
