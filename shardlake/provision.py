@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from shardlake import topics
 from shardlake.avro.evolution import misfits
 from shardlake.avro.registry import Registry, Version, same_version
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
@@ -84,30 +85,24 @@ def _check(topic: Topic, schema: dict[str, Any], registry: Registry) -> Check:
     return Check(topic, versions, same, reasons or ["the registry refuses it; `-v schema register` shows its words"])
 
 
-def _make_topics(topics: list[Topic], settings: Settings) -> None:
+def _make_topics(wanted: list[Topic], settings: Settings) -> None:
     admin = AdminClient(client(settings.kafka_bootstrap_servers))
     try:
         there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
     except KafkaException as error:
         msg = f"No Kafka broker answers at {settings.kafka_bootstrap_servers}: {error.args[0].str()}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
-    for topic in topics:
+    for topic in wanted:
         if topic.name in there and len(there[topic.name].partitions) != topic.partitions:
             msg = (
                 f"Topic {topic.name} has {len(there[topic.name].partitions)} partitions, "
                 f"schemas/topics.toml asks for {topic.partitions}."
             )
             raise BadInput(msg, "Keys would move between partitions. Name a new topic, or put the number back.")
-    new = [_new_topic(topic) for topic in topics if topic.name not in there]
+    new = [_new_topic(topic) for topic in wanted if topic.name not in there]
     if not new:
         return
-    for name, future in admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS).items():
-        try:
-            future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                msg = f"Topic {name} could not be made: {error.args[0].str()}."
-                raise Unavailable(msg, "The broker's log tells more: `shardlake logs kafka`.") from error
+    topics.make(settings.kafka_bootstrap_servers, new, "The broker's log tells more: `shardlake logs kafka`.")
 
 
 def _new_topic(topic: Topic) -> Any:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
@@ -166,6 +166,19 @@ def read_batches(bootstrap_servers: str, topic: str, ranges: Mapping[int, tuple[
         consumer.close()
 
 
+def record_at(bootstrap_servers: str, topic: str, partition: int, offset: int) -> Any:
+    """The committed record at an offset, a confluent_kafka Message, or None where there is none.
+
+    Raises Unavailable where no broker answers or the topic is not there.
+    """
+    first, end = offsets(bootstrap_servers, topic).get(partition, (0, 0))
+    if not first <= offset < end:
+        return None
+    batches = read_batches(bootstrap_servers, topic, {partition: (offset, offset + 1)})
+    found = [message for batch in batches for message in batch]
+    return found[0] if found else None
+
+
 def ends_of_records(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, int]]:
     """As `offsets`, but one past the last record that there is: a transaction ends with a marker, which has an offset
     too, and who reads records is never told that it has passed it.
@@ -193,6 +206,19 @@ def names(bootstrap_servers: str) -> set[str]:
     except KafkaException as error:
         msg = f"No Kafka broker answers at {bootstrap_servers}: {error.args[0].str()}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+
+
+def make(bootstrap_servers: str, new: list[NewTopic], hint: str) -> None:
+    """Make topics; one that is there by now is left as it is. Raises Unavailable with the hint where one is not."""
+    answers = _admin(bootstrap_servers).create_topics(
+        new, operation_timeout=TIMEOUT_SECONDS, request_timeout=TIMEOUT_SECONDS + 5
+    )
+    for name, future in answers.items():
+        try:
+            future.result(FUTURE_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise Unavailable(f"Topic {name} could not be made: {error.args[0].str()}.", hint) from error
 
 
 def delete(bootstrap_servers: str, topics: list[str]) -> None:

@@ -155,7 +155,8 @@ def _selection(
     *,
     not_redriven: bool = False,
 ) -> Selection:
-    from shardlake.redrive.selection import Selection, Source, milliseconds
+    from shardlake.redrive.selection import Selection, Source
+    from shardlake.shards.start import milliseconds
 
     return Selection(
         error_class=error_class,
@@ -216,5 +217,4 @@ def _ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise BadInput("Nobody can be asked here.", "Say --yes, or look first with --dry-run.")
-    if not typer.confirm(question):
-        raise typer.Abort
+    typer.confirm(question, abort=True)

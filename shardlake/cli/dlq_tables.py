@@ -89,23 +89,18 @@ def show_letter(
 ) -> None:
     """Raises BadInput where there is none."""
     from shardlake import topics
+    from shardlake.shards.processor import text_of
 
     servers = settings.kafka_bootstrap_servers
-    first, end = topics.offsets(servers, topic).get(partition, (0, 0))
-    ranges = {partition: (offset, offset + 1)}
-    messages = (
-        [m for batch in topics.read_batches(servers, topic, ranges) for m in batch] if first <= offset < end else []
-    )
-    if not messages:
+    message = topics.record_at(servers, topic, partition, offset)
+    if message is None:
+        first, end = topics.offsets(servers, topic).get(partition, (0, 0))
         there = f"{first:,} to {end - 1:,}" if first < end else "nothing"
         msg = f"There is no dead letter at {partition}:{offset} of {topic}."
         raise BadInput(msg, f"Its offsets are {there}; `dlq list {topic}` names them.")
-    (message,) = messages
-    value, headers = (
-        message.value(),
-        [(name, (text or b"").decode(errors="backslashreplace")) for name, text in message.headers() or ()],
-    )
-    key = None if message.key() is None else message.key().decode(errors="backslashreplace")
+    value = message.value()
+    headers = [(name, text_of(text or b"")) for name, text in message.headers() or ()]
+    key = None if message.key() is None else text_of(message.key())
     record, why_not = _decoded(pipeline, settings, message)
     err.print("[yellow]This may be PII: it is as it came, not masked.[/]")
     if json:

@@ -211,18 +211,13 @@ class Tracer:
     def _record(self, topic: Topic, place: Place, committed: Mapping[int, int]) -> Trace:
         _, partition, offset = place
         servers = self._settings.kafka_bootstrap_servers
-        first, end = topics.offsets(servers, topic.name).get(partition, (0, 0))
-        messages = []
-        if first <= offset < end:
-            batches = topics.read_batches(servers, topic.name, {partition: (offset, offset + 1)})
-            messages = [message for batch in batches for message in batch]
-        if not messages:
+        message = topics.record_at(servers, topic.name, partition, offset)
+        if message is None:
             return Trace(*place, GONE, lines=self._lines(place))
-        (message,) = messages
         trace = Trace(*place, LOST, _arrival(message), self._lines(place, message))
         if message.value() is None:
             return replace(trace, state=NULL)
-        if offset >= committed.get(partition, first):
+        if offset >= committed.get(partition, offset):
             return replace(trace, state=WAITING if self._decoder(topic)(message.value()) else UNDECODED)
         return trace
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from shardlake import topics
@@ -54,22 +54,15 @@ def mark_key(dead_letter_topic: str, source: DeadLetter) -> str:
 
 def make_topic(bootstrap_servers: str) -> None:
     """Make it where it is not there. Raises Unavailable where the broker does not."""
-    admin = AdminClient(client(bootstrap_servers))
     new = NewTopic(TOPIC, num_partitions=1, config={"cleanup.policy": "compact"})
-    for future in admin.create_topics([new], request_timeout=TIMEOUT_SECONDS).values():
-        try:
-            future.result(TIMEOUT_SECONDS + 10)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                msg = f"The topic {TOPIC} could not be made: {error.args[0].str()}."
-                raise Unavailable(msg, "Make it by hand with 1 partition and cleanup.policy=compact.") from error
+    topics.make(bootstrap_servers, [new], "Make it by hand with 1 partition and cleanup.policy=compact.")
 
 
 def read_marks(bootstrap_servers: str, dead_letter_topic: str) -> dict[str, Mark]:
     """Those of one dead-letter topic that count, by `mark_key`; {} before the first was made."""
-    if TOPIC not in topics.names(bootstrap_servers):
-        return {}
     there = topics.names(bootstrap_servers)
+    if TOPIC not in there:
+        return {}
 
     @cache
     def id_of(topic: str) -> str:

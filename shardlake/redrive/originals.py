@@ -75,7 +75,7 @@ def originals(bootstrap_servers: str, topic: str, letters: Sequence[Letter]) -> 
         source = letter.source
         message = messages.get((letter.partition, letter.offset))
         if source and source.left_out_bytes:
-            message = _in_source(bootstrap_servers, source)
+            message = topics.record_at(bootstrap_servers, source.topic, source.partition, source.offset)
         if source is None or message is None:
             gone.append(letter)
             continue
@@ -94,12 +94,3 @@ def messages_of(bootstrap_servers: str, topic: str, letters: Sequence[Letter]) -
     }
     batches = topics.read_batches(bootstrap_servers, topic, ranges)
     return {place: m for batch in batches for m in batch if (place := (m.partition(), m.offset())) in wanted}
-
-
-def _in_source(bootstrap_servers: str, source: DeadLetter) -> Any:
-    first, end = topics.offsets(bootstrap_servers, source.topic).get(source.partition, (0, 0))
-    if not first <= source.offset < end:
-        return None
-    ranges = {source.partition: (source.offset, source.offset + 1)}
-    found = [m for batch in topics.read_batches(bootstrap_servers, source.topic, ranges) for m in batch]
-    return found[0] if found else None

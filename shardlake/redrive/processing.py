@@ -12,34 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import TIMEOUT_MAX, Event, Timer
-from typing import Protocol
 
 from shardlake.errors import Unavailable
 from shardlake.redrive.letters import Letter
 from shardlake.redrive.originals import Original
-from shardlake.shards.contract import Failure, Reply
-from shardlake.shards.handler import Consumer, Form
+from shardlake.shards.contract import Failure
+from shardlake.shards.handler import Consumer, Form, LaneHandler
 from shardlake.shards.process import ProcessHandler
-from shardlake.shards.processor import Message
 from shardlake.shards.workers import open_consumer
 
 Checkpointed = Callable[[int], None]
-
-
-class Handles(Protocol):
-    """What is used of a handler."""
-
-    def prepare(self) -> None:
-        """See Handler."""
-
-    def call(self, messages: list[Message], *, behind: bool) -> Reply:
-        """See Handler."""
-
-    def kill(self) -> None:
-        """See Handler."""
-
-    def shutdown_requested(self) -> None:
-        """See Handler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +54,7 @@ class Shard:
     def __init__(
         self,
         form: Form,
-        make_handler: Callable[[Checkpointed], Handles],
+        make_handler: Callable[[Checkpointed], LaneHandler],
         done: Callable[[Letter], None],
         failed: Callable[[Letter, Failure], None],
         timeout_seconds: float | None,

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from shardlake.errors import BadInput
 from shardlake.redrive.letters import Letter
+from shardlake.shards.processor import text_of
 
 SOURCE = re.compile(r"(?P<topic>[^:]+)-(?P<partition>\d{1,9})(?::(?P<first>\d{1,18})(?:-(?P<last>\d{1,18}))?)?")
 
@@ -87,23 +87,9 @@ class Selection:
             _refuse("source", f"{self.source.topic}-{self.source.partition}", sources)
 
 
-def milliseconds(text: str) -> int:
-    """Of an ISO 8601 time; without an offset it is UTC. Raises BadInput."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInput(f"{text!r} is no time.", "Write it as 2026-11-25T10:00:00Z.") from None
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
 def names_of(error_class: str) -> tuple[str, str]:
     """Its whole name, and the last part of it."""
     return error_class, error_class.rpartition(".")[2]
-
-
-def text_of(key: bytes) -> str:
-    """A key as it is shown and asked for."""
-    return key.decode(errors="backslashreplace")
 
 
 def _refuse(what: str, wanted: str, there: Iterable[str]) -> None:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
-from shardlake.dead_letter import LEFT_OUT, DeadLetter
-from shardlake.errors import Unavailable
+from shardlake import topics
+from shardlake.dead_letter import DeadLetter
 from shardlake.kafka_login import client
 from shardlake.shards.contract import Failure
 from shardlake.shards.processor import Message
 
 RETENTION_HOURS = 336
-TIMEOUT_SECONDS = 15
 SAY_EVERY_SECONDS = 10
 POLL_SECONDS = 0.05
 MAX_BYTES = 2 << 20
@@ -36,17 +35,9 @@ def topic_name(topic: str, group: str) -> str:
 
 def make_topic(bootstrap_servers: str, name: str) -> None:
     """Make a dead-letter topic where it is not there. Raises Unavailable where the broker does not."""
-    admin = AdminClient(client(bootstrap_servers))
     config = {"retention.ms": str(RETENTION_HOURS * 3_600_000), "max.message.bytes": str(MAX_BYTES)}
-    for future in admin.create_topics(
-        [NewTopic(name, num_partitions=1, config=config)], request_timeout=TIMEOUT_SECONDS
-    ).values():
-        try:
-            future.result(TIMEOUT_SECONDS + 10)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                msg = f"The dead-letter topic {name} could not be made: {error.args[0].str()}."
-                raise Unavailable(msg, "Make it by hand with 1 partition, or name one by --dead-letters.") from error
+    new = NewTopic(name, num_partitions=1, config=config)
+    topics.make(bootstrap_servers, [new], "Make it by hand with 1 partition, or name another by --dead-letters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +83,6 @@ class DeadLetters:
             group=self._group,
             attempts=failure.attempts,
         )
-        headers = [*(message.headers() or []), *letter.headers()]
         while True:
             told: SimpleQueue[Any] = SimpleQueue()
             try:
@@ -100,7 +90,7 @@ class DeadLetters:
                     self.topic,
                     value=value,
                     key=message.key(),
-                    headers=headers,
+                    headers=[*(message.headers() or []), *letter.headers()],
                     on_delivery=lambda error, _, told=told: told.put(error),
                 )
                 error = self._report(told, stopping)
@@ -111,8 +101,7 @@ class DeadLetters:
             if error is None:
                 return True
             if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and value is not None:
-                headers.append((LEFT_OUT, str(len(value)).encode()))
-                value = None  # the headers tell where the bytes are
+                letter, value = replace(letter, left_out_bytes=len(value)), None  # where it came from is in the headers
                 continue
             self._complain(error.str())
             if self._stopped(stopping, seconds=1):

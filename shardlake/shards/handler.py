@@ -11,16 +11,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from operator import methodcaller
 from types import ModuleType
 from typing import Any, Protocol
 
 from shardlake.avro.codec import Undecodable
 from shardlake.errors import BadInput, Unavailable
 from shardlake.shards.contract import Failure, Reply
-from shardlake.shards.processor import Message, PartialFailure, Record, RecordProcessor
+from shardlake.shards.processor import Message, PartialFailure, Record, RecordProcessor, offset_of
 
-offset_of = methodcaller("offset")
 NEVER = 1 << 62
 """An offset that no record has."""
 Decode = Callable[[bytes], dict[str, Any]]
@@ -71,6 +69,31 @@ class Local:
     """One that stays in its process."""
 
     value: int = 0
+
+
+class LaneHandler(Protocol):
+    """What a lane has of its handler, in its thread or in a process."""
+
+    done: Count
+    stop_from: Count
+
+    def initialize(self) -> None:
+        """See Handler."""
+
+    def prepare(self) -> None:
+        """See Handler."""
+
+    def call(self, messages: list[Message], *, behind: bool) -> Reply:
+        """See Handler."""
+
+    def kill(self) -> None:
+        """See Handler."""
+
+    def shutdown_requested(self) -> None:
+        """See Handler."""
+
+    def lease_lost(self) -> None:
+        """See Handler."""
 
 
 class Handler:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any, Protocol
 
 
@@ -42,6 +43,15 @@ class Message(Protocol):
         """The bytes of its value."""
 
 
+offset_of = methodcaller("offset")
+"""Of a message, in C."""
+
+
+def text_of(key: bytes) -> str:
+    """A key, or a header, as it is shown and asked for: bytes that are not UTF-8 are escaped."""
+    return key.decode(errors="backslashreplace")
+
+
 class Record:
     """One event. `data` are its fields; a topic without a schema has none, and its records are read by `value`."""
 
@@ -57,7 +67,7 @@ class Record:
     def partition_key(self) -> str | None:
         """None where the producer gave none; bytes that are not UTF-8 are escaped."""
         key = self._message.key()
-        return None if key is None else key.decode(errors="backslashreplace")
+        return None if key is None else text_of(key)
 
     @property
     def sequence_number(self) -> int:

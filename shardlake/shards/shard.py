@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from shardlake.errors import ShardlakeError
 from shardlake.shards.contract import Contract, Failure, Reply, Settled, Unit
 from shardlake.shards.dead_letters import DeadLetters, Source
-from shardlake.shards.handler import Consumer, Count, Form
+from shardlake.shards.handler import Consumer, Form, LaneHandler
 from shardlake.shards.lane import Lane
 from shardlake.shards.processor import Message
 from shardlake.shards.waiting import ByKey, InOrder, Task, Waiting, offsets
@@ -28,31 +27,6 @@ FIRST_CALL = 20
 """Records, before it is known how long one takes."""
 HUNG = "Give the handler time limits of its own, or use --lanes process, where a lane that hangs is killed."
 NO_DEAD_LETTERS = "Nothing from it on is committed. Mend the handler, or allow dead letters."
-
-
-class LaneHandler(Protocol):
-    """What a lane has of its handler, in its thread or in a process."""
-
-    done: Count
-    stop_from: Count
-
-    def initialize(self) -> None:
-        """See Handler."""
-
-    def prepare(self) -> None:
-        """See Handler."""
-
-    def call(self, messages: list[Message], *, behind: bool) -> Reply:
-        """See Handler."""
-
-    def kill(self) -> None:
-        """See Handler."""
-
-    def shutdown_requested(self) -> None:
-        """See Handler."""
-
-    def lease_lost(self) -> None:
-        """See Handler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

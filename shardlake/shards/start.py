@@ -51,7 +51,7 @@ class InitialPosition:
                 raise BadInput(f"{kind} takes no value, and was given {rest!r}.")
             return cls(kind)
         if kind is Kind.AT_TIMESTAMP:
-            return cls(kind, since_ms=_milliseconds(rest))
+            return cls(kind, since_ms=milliseconds(rest))
         found = [re.fullmatch(rf"{re.escape(topic)}-(\d+):(\d+)", part.strip()) for part in rest.split(",")]
         if not all(found):
             msg = f"{rest!r} names no sequence numbers."
@@ -97,9 +97,10 @@ def start(found: Found, position: InitialPosition, partition: int) -> tuple[int,
     return wanted + 1, ""
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
+    """Since 1970, of an ISO 8601 time; without an offset it is UTC. Raises BadInput."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise BadInput(f"{text!r} is no time.", "Write it as AT_TIMESTAMP=2026-11-25T10:00:00Z.") from None
+        raise BadInput(f"{text!r} is no time.", "Write it as 2026-11-25T10:00:00Z.") from None
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -6,14 +6,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from operator import methodcaller
 from typing import Protocol
 
-from shardlake.shards.processor import Message
+from shardlake.shards.processor import Message, offset_of
 
 NEAR = 4
 """How far a task reaches, in tasks of all lanes."""
-_offset = methodcaller("offset")
 
 
 @dataclass(slots=True)
@@ -120,7 +118,7 @@ class ByKey:
         while order and (room := wanted - len(messages)) > 0:
             of_key = free[order[0]]
             if of_key[-1].offset() >= before:
-                room = min(room, bisect_left(of_key, before, key=_offset))
+                room = min(room, bisect_left(of_key, before, key=offset_of))
                 if not room:
                     break
             key = order.popleft()
@@ -130,7 +128,7 @@ class ByKey:
             messages += of_key[:room]
             keys.append(key)
         if len(keys) > 1:
-            messages.sort(key=_offset)
+            messages.sort(key=offset_of)
         return Task(messages, keys)
 
     def _take_before(self, before: int, most: int) -> Task | None:
@@ -141,7 +139,7 @@ class ByKey:
         waiting = self._free.pop(key)
         self._order.remove(key)
         self._free_records -= len(waiting)
-        count = min(most, bisect_left(waiting, before, key=_offset))
+        count = min(most, bisect_left(waiting, before, key=offset_of))
         self._held[key] = waiting[count:]
         return Task(waiting[:count], [key])
 
@@ -159,7 +157,7 @@ class ByKey:
         longest = 0
         for waiting in (*self._free.values(), *self._held.values()):
             if len(waiting) > longest:
-                longest = max(longest, bisect_left(waiting, before, key=_offset))
+                longest = max(longest, bisect_left(waiting, before, key=offset_of))
         return longest
 
     def drop_from(self, offset: int) -> None:
@@ -174,4 +172,4 @@ class ByKey:
 
 def offsets(messages: Iterable[Message]) -> list[int]:
     """Of each."""
-    return list(map(_offset, messages))
+    return list(map(offset_of, messages))

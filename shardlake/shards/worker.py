@@ -232,8 +232,7 @@ class Worker:
                 self._say(f"{shard_id}: {said}")
             source = Source(self._topic, place.partition)
             shard = Shard(
-                shard_id, source, offset, self._processes, self._options, self._dead_letters,
-                lambda line: self._say(line),
+                shard_id, source, offset, self._processes, self._options, self._dead_letters, self._say
             )  # fmt: skip
             held = _Held(shard, epoch=(before.epoch if before else 0) + 1, committed=offset)
             self._held[place.partition] = held

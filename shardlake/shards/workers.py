@@ -23,9 +23,9 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.shards.contract import Contract
 from shardlake.shards.dead_letters import DeadLetters
-from shardlake.shards.handler import Consumer, Decode, Handler
+from shardlake.shards.handler import Consumer, Decode, Handler, LaneHandler
 from shardlake.shards.process import ProcessHandler
-from shardlake.shards.shard import LaneHandler, Options
+from shardlake.shards.shard import Options
 from shardlake.shards.start import InitialPosition
 from shardlake.shards.worker import Worker, consumer_settings
 

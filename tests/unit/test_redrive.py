@@ -15,10 +15,11 @@ from shardlake.redrive.marks import Mark, mark_key
 from shardlake.redrive.originals import AT_ONCE, AT_ONCE_BYTES, Original, in_parts
 from shardlake.redrive.processing import Shard, shards
 from shardlake.redrive.redrive import choose
-from shardlake.redrive.selection import Selection, Source, milliseconds
+from shardlake.redrive.selection import Selection, Source
 from shardlake.shards.contract import Failure
 from shardlake.shards.handler import Consumer, Form, Handler
 from shardlake.shards.processor import Checkpointer, PartialFailure, Record, RecordProcessor
+from shardlake.shards.start import milliseconds
 
 pytestmark = pytest.mark.unit
 
