@@ -10,18 +10,16 @@ had handled and not committed. The history is kept beside the figures; a break a
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,18 +32,18 @@ from rich.table import Table
 from shardlake import topics
 from shardlake.pipeline import FOLDERS
 from shardlake.shards.order import Verdict, check
+from shardlake.shards.record_file import Line, read_lines
 from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
 TOPIC, PARTITIONS, KEYS = "ordered", 8, 4_000
-LINE = struct.Struct("<QHQH")
-"""Nanoseconds since 1970, shard, sequence number, key."""
 HANDLER = '''
 """Writes down what it has handled."""
-import os, random, struct, time
+import os, random, time
+from pathlib import Path
+from shardlake.shards.record_file import RecordFile
 
-FILE = os.open(os.path.join(os.environ["RECORDED"], str(os.getpid())), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-LINE = struct.Struct("<QHQH")
+FILE = RecordFile(Path(os.environ["RECORDED"]))
 
 def process_record(record):
     key = int(record.partition_key)
@@ -53,11 +51,8 @@ def process_record(record):
         time.sleep(0.002)
     elif random.random() < 0.002:
         time.sleep(random.random() * 0.01)
-    shard = int(record.shard_id.rpartition("-")[2])
-    os.write(FILE, LINE.pack(time.time_ns(), shard, record.sequence_number, key))
+    FILE.write(record)
 '''
-Handled = tuple[int, int, int, int, int]
-"""As LINE, and the worker's process."""
 say = Console(stderr=True, highlight=False).print
 
 
@@ -69,9 +64,8 @@ class Run:
     protocol: str
     history: Path
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
-    killed: set[int] = field(default_factory=set)
-    uncommitted: int = 0
-    """Records that killed workers had handled and not committed."""
+    killed: dict[int, dict[str, int]] = field(default_factory=dict)
+    """What was committed of each shard when a process was killed, the command's own among them."""
 
     def start(self) -> None:
         """One more worker."""
@@ -104,20 +98,12 @@ class Run:
         else:
             worker = self.workers.pop(chance.randrange(len(self.workers)))
             pids = [one.pid for one in psutil.Process(worker.pid).children()]
-            held = {pid for pid in pids if (self.history / str(pid)).exists()}
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
             worker.wait(60)
-            self._count_uncommitted(held)
+            committed = {f"{TOPIC}-{number}": offset for number, offset in self.committed().items()}
+            self.killed |= dict.fromkeys(pids, committed)
             self.start()
-
-    def _count_uncommitted(self, pids: set[int]) -> None:
-        committed = self.committed()
-        self.killed |= pids
-        for pid in pids:
-            self.uncommitted += sum(
-                number >= committed.get(shard, 0) for _, shard, number, _ in lines(self.history / str(pid))
-            )
 
     def end(self) -> None:
         """Stop all."""
@@ -125,23 +111,6 @@ class Run:
             worker.terminate()
         for worker in self.workers:
             worker.wait(90)
-
-
-def lines(file: Path) -> Iterator[tuple[int, int, int, int]]:
-    """One worker's history; a line that a kill has cut is none."""
-    data = file.read_bytes()
-    return LINE.iter_unpack(data[: len(data) // LINE.size * LINE.size])
-
-
-def merged(history: Path) -> Iterator[Handled]:
-    """All workers', by time."""
-
-    def of(file: Path) -> Iterator[Handled]:
-        pid = int(file.name)
-        # Lanes write side by side, so that neighbours may have changed places.
-        return ((*line, pid) for line in sorted(lines(file)))
-
-    return heapq.merge(*(of(file) for file in history.iterdir()))
 
 
 def fill(servers: str, count: int) -> None:
@@ -161,23 +130,23 @@ def fill(servers: str, count: int) -> None:
     producer.flush()
 
 
-def verdict(ends: dict[int, tuple[int, int]], handled: Iterator[Handled]) -> Verdict:
+def verdict(ends: dict[int, tuple[int, int]], handled: Iterable[Line]) -> Verdict:
     """What the checker says of a history."""
-    produced = ((str(shard), number) for shard, (first, end) in ends.items() for number in range(first, end))
-    return check(produced, ((str(shard), b"%d" % key, number) for _, shard, number, key, _ in handled))
+    produced = ((f"{TOPIC}-{shard}", number) for shard, (first, end) in ends.items() for number in range(first, end))
+    return check(produced, ((line.shard, line.key, line.number) for line in handled))
 
 
-def pauses(handled: Iterator[Handled], killed: set[int]) -> tuple[list[float], list[float]]:
+def pauses(handled: Iterable[Line], killed: Collection[int]) -> tuple[list[float], list[float]]:
     """Seconds between the last record of a shard's old owner and the first of its new one: after a hand-over, and after
     a kill."""
-    last: dict[int, tuple[int, int]] = {}
+    last: dict[str, Line] = {}
     graceful: list[float] = []
     after_kill: list[float] = []
-    for at, shard, _, _, pid in handled:
-        before = last.get(shard)
-        if before is not None and before[1] != pid:
-            (after_kill if before[1] in killed else graceful).append((at - before[0]) / 1e9)
-        last[shard] = at, pid
+    for line in handled:
+        before = last.get(line.shard)
+        if before is not None and before.process != line.process:
+            (after_kill if before.process in killed else graceful).append((line.at_ns - before.at_ns) / 1e9)
+        last[line.shard] = line
     return sorted(graceful), sorted(after_kill)
 
 
@@ -210,12 +179,15 @@ def run(stack: RunningStack, protocol: str, seed: int, every_seconds: float, his
     finally:
         group.end()
     seconds = time.monotonic() - began
-    found = verdict(ends, merged(history))
-    graceful, after_kill = pauses(merged(history), group.killed)
+    found = verdict(ends, read_lines(history))
+    of_killed = [line for line in read_lines(history) if line.process in group.killed]
+    uncommitted = sum(line.number >= group.killed[line.process].get(line.shard, 0) for line in of_killed)
+    graceful, after_kill = pauses(read_lines(history), group.killed)
     return {
         "protocol": protocol, "records": total, "seconds": seconds, "disturbances": disturbances,
-        "kills": len(group.killed), "seen": found.seen, "lost": found.lost, "unknown": found.unknown,
-        "breaks": found.breaks, "duplicates": found.duplicates, "uncommitted_at_kills": group.uncommitted,
+        "kills": len({line.process for line in of_killed}),
+        "seen": found.seen, "lost": found.lost, "unknown": found.unknown,
+        "breaks": found.breaks, "duplicates": found.duplicates, "uncommitted_at_kills": uncommitted,
         "hand_overs": len(graceful), "pause_p50": share(graceful, 0.5), "pause_p99": share(graceful, 0.99),
         "after_kill_p50": share(after_kill, 0.5), "after_kill_p99": share(after_kill, 0.99),
     }  # fmt: skip
@@ -223,20 +195,20 @@ def run(stack: RunningStack, protocol: str, seed: int, every_seconds: float, his
 
 def planted(ends: dict[int, tuple[int, int]], history: Path) -> dict[str, int]:
     """What the checker finds where two records of a key have changed places, and where one is left out."""
-    handled = list(merged(history))
-    of_key: dict[tuple[int, int], int] = {}
-    for index, (_, shard, number, key, _) in enumerate(handled):
-        other = of_key.get((shard, key))
-        if other is not None and handled[other][2] < number and index > len(handled) // 2:
+    handled = list(read_lines(history))
+    of_key: dict[tuple[str, bytes | None], int] = {}
+    for index, line in enumerate(handled):
+        other = of_key.get((line.shard, line.key))
+        if other is not None and handled[other].number < line.number and index > len(handled) // 2:
             break
-        of_key[shard, key] = index
+        of_key[line.shard, line.key] = index
     else:
         sys.exit("no key comes twice")
-    swapped = list(handled)
     assert other is not None
-    swapped[other], swapped[index] = swapped[index], swapped[other]
-    without = [line for line in handled if line[1:3] != handled[index][1:3]]
-    return {"breaks": verdict(ends, iter(swapped)).breaks, "lost": verdict(ends, iter(without)).lost}
+    swapped = list(handled)
+    swapped[other], swapped[index] = line, handled[other]
+    without = [one for one in handled if (one.shard, one.number) != (line.shard, line.number)]
+    return {"breaks": verdict(ends, swapped).breaks, "lost": verdict(ends, without).lost}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from shardlake.shards.processor import Record
 
@@ -40,14 +41,29 @@ class RecordFile:
             os.write(self._file, f"{time.monotonic_ns():020d}".encode() + rest)
 
 
-def read_all(folder: Path) -> Iterator[tuple[str, bytes | None, int]]:
-    """Shard, escaped key and sequence number of each line of all files, in the order of time; a line that its process
-    did not end is left out, as its record was not committed either."""
+class Line(NamedTuple):
+    """`at_ns` is of the monotonic clock, `key` escaped."""
+
+    at_ns: int
+    process: int
+    shard: str
+    number: int
+    key: bytes | None
+
+
+def read_lines(folder: Path) -> Iterator[Line]:
+    """The lines of all files, in the order of time; one that its process did not end is left out, as its record was
+    not committed either."""
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("rb")) for path in sorted(folder.glob(f"*{SUFFIX}"))]
         # Times have one width, so lines in the order of their bytes are in the order of time.
         for line in heapq.merge(*files):
             if not line.endswith(b"\n"):
                 continue
-            _, _, shard, number, key = line[:-1].split(b" ", 4)
-            yield shard.decode(), key[1:] if key else None, int(number)
+            at_ns, process, shard, number, key = line[:-1].split(b" ", 4)
+            yield Line(int(at_ns), int(process), shard.decode(), int(number), key[1:] if key else None)
+
+
+def read_all(folder: Path) -> Iterator[tuple[str, bytes | None, int]]:
+    """As `read_lines`: shard, escaped key and sequence number, which is what `order.check` wants."""
+    return ((line.shard, line.key, line.number) for line in read_lines(folder))
