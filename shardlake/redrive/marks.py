@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import Any
 
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
@@ -68,8 +69,13 @@ def read_marks(bootstrap_servers: str, dead_letter_topic: str) -> dict[str, Mark
     def id_of(topic: str) -> str:
         return topics.topic_id(bootstrap_servers, topic) if topic in there else ""
 
+    return counting(topics.read(bootstrap_servers, TOPIC), dead_letter_topic, id_of)
+
+
+def counting(messages: Iterable[Any], dead_letter_topic: str, id_of: Callable[[str], str]) -> dict[str, Mark]:
+    """Of the marks' topic, those of one dead-letter topic whose source is still the topic of that id."""
     found = {}
-    for message in topics.read(bootstrap_servers, TOPIC):
+    for message in messages:
         key = (message.key() or b"").decode(errors="replace")
         mine, _, source = key.partition("/")
         mark = Mark.from_json(message.value() or b"")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from confluent_kafka import Message
 
 from shardlake.cli.dlq_tables import by_class, hex_dump
 from shardlake.dead_letter import DeadLetter
 from shardlake.errors import BadInput, Unavailable
 from shardlake.redrive.letters import Letter
-from shardlake.redrive.marks import Mark, mark_key
+from shardlake.redrive.marks import Mark, counting, mark_key
 from shardlake.redrive.originals import AT_ONCE, AT_ONCE_BYTES, Original, in_parts
 from shardlake.redrive.processing import Shard, shards
 from shardlake.redrive.redrive import choose
@@ -210,3 +211,17 @@ def test_a_registry_that_is_down_ends_the_command_and_fails_no_record() -> None:
 
     with pytest.raises(Unavailable, match="no registry"):
         processed(Consumer(Form.RECORD, lambda record: None), [1], down)
+
+
+def test_marks_count_for_their_topic_and_not_for_one_made_anew() -> None:
+    def marked(key: str, topic_id: str) -> Message:
+        return Message(topic="shardlake.redriven", key=key.encode(), value=Mark(1, "a/0/1", topic_id).to_json())
+
+    messages = [
+        marked("a.dlq/a/0/1", "now"),
+        marked("a.dlq/a/0/2", "before"),
+        marked("b.dlq/a/0/3", "now"),
+        Message(topic="shardlake.redriven", key=b"a.dlq/a/0/4", value=b"no mark"),
+        Message(topic="shardlake.redriven", key=b"a.dlq/a/0/5", value=None),
+    ]
+    assert list(counting(messages, "a.dlq", lambda _: "now")) == ["a.dlq/a/0/1"]

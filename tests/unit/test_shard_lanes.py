@@ -13,68 +13,23 @@ import pytest
 
 from shardlake.avro.codec import Undecodable
 from shardlake.errors import ShardlakeError, Unavailable
-from shardlake.shards.contract import Contract, Failure
-from shardlake.shards.dead_letters import Source
-from shardlake.shards.handler import Consumer, Form, Handler
+from shardlake.shards.handler import Consumer, Form, Handler, LaneHandler
 from shardlake.shards.processor import Checkpointer, PartialFailure, Record, RecordProcessor
-from shardlake.shards.shard import Options, Shard
 from tests.support import wait_for
+from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import message, messages
 
 pytestmark = pytest.mark.unit
 
 
-class Buried:
-    """A dead-letter topic that takes all, or nothing while `down`."""
-
-    def __init__(self) -> None:
-        self.down = False
-        self.letters: dict[int, Failure] = {}
-
-    def send(self, _: Source, one: Any, failure: Failure, stopping: Callable[[], bool]) -> bool:
-        while self.down:
-            if stopping():
-                return False
-            time.sleep(0.01)
-        self.letters[one.offset()] = failure
-        return True
-
-
-class Case:
-    """A shard of a consumer, looked after as a worker does."""
+class Case(ShardCase):
+    """Lanes that are threads."""
 
     def __init__(self, consumer: Consumer, decode: Any = None, factor: int = 1, **contract: Any) -> None:
-        self.said: list[str] = []
-        self.buried = Buried()
-        self.shard = Shard(
-            "t-0",
-            Source("t", 0),
-            0,
-            consumer,
-            Options(
-                make_handler=lambda c, s, k: Handler(c, s, decode, k),
-                contract=Contract(**{"backoff_seconds": 0.01, "timeout_seconds": 0.3, **contract}),
-                factor=factor,
-            ),
-            self.buried,  # type: ignore[arg-type]
-            self.said.append,
-        )
+        def make(consumer: Consumer, shard_id: str, checkpointed: Callable[[int], None]) -> LaneHandler:
+            return Handler(consumer, shard_id, decode, checkpointed)
 
-    def settles(self) -> int:
-        """The position when nothing is open."""
-
-        def quiet() -> bool:
-            self.shard.look_after_lanes(time.monotonic())
-            if self.shard.error:
-                raise self.shard.error
-            return not self.shard.in_flight
-
-        wait_for(quiet, 10, "all to be done")
-        return self.shard.position
-
-    def end(self) -> bool:
-        self.shard.request_end()
-        return self.shard.await_end(2)
+        super().__init__(consumer, make, factor, **{"timeout_seconds": 0.3, **contract})
 
 
 def of_one(function: Callable[[Record], Any]) -> Consumer:
@@ -164,6 +119,32 @@ def test_a_handler_that_hangs_is_timed_out_and_its_late_end_changes_nothing() ->
     wait_for(lambda: 1 in seen, 5, "the one that hung")
     assert (case.settles(), list(case.buried.letters)) == (4, [1])
     assert case.end()
+
+
+def test_a_late_end_takes_nothing_from_the_lane_that_has_the_rest() -> None:
+    late, go_on, seen = threading.Event(), threading.Event(), []
+
+    def handle(record: Record) -> None:
+        seen.append(record.sequence_number)
+        if record.sequence_number == 0:
+            late.wait(20)
+        if record.sequence_number == 1:
+            go_on.wait(20)
+
+    case = Case(of_one(handle), retries=0, timeout_seconds=1)
+    case.shard.feed(messages([b"a"] * 5))
+
+    def other_lane_is_at_it() -> bool:
+        case.shard.look_after_lanes(time.monotonic())
+        return 1 in seen
+
+    wait_for(other_lane_is_at_it, 10, "the other lane")
+    late.set()
+    time.sleep(0.2)  # for what the first lane would do now
+    go_on.set()
+    assert case.settles() == 5
+    assert seen == [0, 1, 2, 3, 4]
+    assert list(case.buried.letters) == [0]
 
 
 def test_many_hanging_handlers_end_the_worker_with_advice() -> None:
@@ -350,6 +331,23 @@ def test_a_full_shard_says_so_until_half_is_free() -> None:
     go.set()
     case.settles()
     wait_for(lambda: case.shard.has_room, 5, "room")
+
+
+def test_when_a_shard_goes_nothing_is_done_beyond_what_can_be_committed() -> None:
+    for seed in range(12):
+        chance = random.Random(seed)
+        seen: list[int] = []
+
+        def handle(record: Record, seen: list[int] = seen, chance: random.Random = chance) -> None:
+            time.sleep(chance.random() * 0.004)
+            seen.append(record.sequence_number)
+
+        case = Case(of_one(handle), factor=5)
+        keys = [b"%d" % chance.choice([0, 0, 0, *range(12)]) for _ in range(600)]
+        case.shard.feed(messages(keys))
+        time.sleep(0.05 + chance.random() * 0.1)
+        assert case.end()
+        assert sorted(seen) == list(range(case.shard.position))
 
 
 def test_what_waits_is_not_begun_when_the_shard_goes() -> None:

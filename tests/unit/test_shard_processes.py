@@ -15,13 +15,11 @@ import psutil
 import pytest
 
 from shardlake.errors import ShardlakeError
-from shardlake.shards.contract import Contract, Failure
-from shardlake.shards.dead_letters import Source
-from shardlake.shards.handler import Consumer, Decode, Form
-from shardlake.shards.process import ProcessHandler
+from shardlake.shards.handler import Consumer, Decode, Form, LaneHandler
+from shardlake.shards.process import Open, ProcessHandler
 from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
-from shardlake.shards.shard import Options, Shard
 from tests.support import wait_for
+from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import message
 
 pytestmark = [pytest.mark.unit, pytest.mark.timeout(120)]
@@ -74,39 +72,14 @@ def failing() -> tuple[Consumer, Decode | None]:
     raise FileNotFoundError("no such consumer here")
 
 
-class Lanes:
-    """A shard whose lanes are processes."""
+class Case(ShardCase):
+    """Lanes that are processes."""
 
-    def __init__(
-        self, form: Form, opener: Callable[[], tuple[Consumer, Decode | None]], factor: int = 1, **contract: Any
-    ) -> None:
-        self.letters: dict[int, Failure] = {}
-        self.shard = Shard(
-            "t-0",
-            Source("t", 0),
-            0,
-            Consumer(form, print),
-            Options(
-                make_handler=lambda c, s, k: ProcessHandler(c, s, k, opener, memory_bytes=1 << 33),
-                contract=Contract(**{"backoff_seconds": 0.01, "timeout_seconds": 10, **contract}),
-                factor=factor,
-            ),
-            self,  # type: ignore[arg-type]
-            lambda _: None,
-        )
+    def __init__(self, form: Form, opener: Open, **contract: Any) -> None:
+        def make(consumer: Consumer, shard_id: str, checkpointed: Callable[[int], None]) -> LaneHandler:
+            return ProcessHandler(consumer, shard_id, checkpointed, opener, memory_bytes=1 << 33)
 
-    def send(self, _: Source, one: Any, failure: Failure, stopping: Callable[[], bool]) -> bool:
-        self.letters[one.offset()] = failure
-        return True
-
-    def settle(self) -> None:
-        def quiet() -> bool:
-            self.shard.look_after_lanes(time.monotonic())
-            if self.shard.error:
-                raise self.shard.error
-            return not self.shard.in_flight
-
-        wait_for(quiet, 60, "all to be done")
+        super().__init__(Consumer(form, print), make, factor=1, **{"timeout_seconds": 10, **contract})
 
 
 @pytest.fixture(autouse=True)
@@ -136,14 +109,12 @@ def leaves_no_lane_behind() -> Iterator[None]:
 def test_a_hostile_record_costs_itself_alone(
     form: Form, what: bytes, error: str, contract: dict[str, Any], tmp_path: Path
 ) -> None:
-    lanes = Lanes(form, partial(opened, form, tmp_path), **contract)
+    case = Case(form, partial(opened, form, tmp_path), **contract)
     values = [b"a", b"b", what, b"d"]
-    lanes.shard.feed([message(offset, b"one", value) for offset, value in enumerate(values)])
-    lanes.settle()
-    lanes.shard.request_end()
-    assert lanes.shard.await_end(10)
-    assert lanes.shard.position == 4
-    assert {offset: failure.error_class for offset, failure in lanes.letters.items()} == {2: error}
+    case.shard.feed([message(offset, b"one", value) for offset, value in enumerate(values)])
+    assert case.settles(60) == 4
+    assert case.end(10)
+    assert {offset: failure.error_class for offset, failure in case.buried.letters.items()} == {2: error}
     done = [int(line) for line in (tmp_path / "done").read_text().splitlines()]
     if form is Form.RECORD:
         assert done == [0, 1, 3]  # it is known who did it
@@ -152,18 +123,16 @@ def test_a_hostile_record_costs_itself_alone(
 
 
 def test_a_processor_checkpoints_from_its_process(tmp_path: Path) -> None:
-    lanes = Lanes(Form.PROCESSOR, partial(opened, Form.PROCESSOR, tmp_path))
-    lanes.shard.feed([message(offset, b"one") for offset in range(4)])
-    wait_for(lambda: lanes.shard.position == 3, 30, "its checkpoint")
-    lanes.shard.request_end()
-    assert lanes.shard.await_end(10)
-    assert lanes.shard.position == 4
+    case = Case(Form.PROCESSOR, partial(opened, Form.PROCESSOR, tmp_path))
+    case.shard.feed([message(offset, b"one") for offset in range(4)])
+    wait_for(lambda: case.shard.position == 3, 30, "its checkpoint")
+    assert case.end(10)
+    assert case.shard.position == 4
 
 
 def test_a_consumer_that_cannot_be_loaded_ends_the_worker() -> None:
-    lanes = Lanes(Form.RECORD, failing)
-    lanes.shard.feed([message(0, b"one")])
+    case = Case(Form.RECORD, failing)
+    case.shard.feed([message(0, b"one")])
     with pytest.raises(ShardlakeError, match="FileNotFoundError: no such consumer here"):
-        lanes.settle()
-    lanes.shard.request_end()
-    assert lanes.shard.await_end(5)
+        case.settles(60)
+    assert case.end(5)
