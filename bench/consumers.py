@@ -35,6 +35,9 @@ from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
 RATE, RATE_SECONDS = 2_000, 10
+SENT_LATE_MS = 50
+"""A round of which more than one record in a hundred reached the broker later than this is void."""
+TRIES = 5
 IO_RECORDS = {1: 1_000, 10: 10_000, 100: 100_000}
 IDLE_RECORDS = 2_000_000
 CPU_RECORDS = 8_000
@@ -48,10 +51,10 @@ def alone(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def topic_of_bytes(stack: RunningStack, name: str, count: int = 0) -> str:
-    """One shard, of so many records with different keys."""
+    """One shard, of so many records with different keys; their times are the broker's."""
     servers = stack.settings.kafka_bootstrap_servers
     admin = AdminClient({"bootstrap.servers": servers})
-    for future in admin.create_topics([NewTopic(name, 1)]).values():
+    for future in admin.create_topics([NewTopic(name, 1, config={"message.timestamp.type": "LogAppendTime"})]).values():
         future.result()
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 50, "queue.buffering.max.messages": 4_000_000})
     for number in range(count):
@@ -106,17 +109,24 @@ def overhead(stack: RunningStack, events: int, pairs: int) -> list[dict[str, Any
 
 
 def latency(stack: RunningStack, pairs: int) -> list[dict[str, Any]]:
-    """The consumers are there before the first record is due."""
+    """The consumers are there before the first record is due. A round in which records reached the broker late says
+    nothing of consumers, and is done again: a broker that has just begun takes too long for each of 2,000 requests a
+    second."""
     samples = []
     servers, count = stack.settings.kafka_bootstrap_servers, RATE * RATE_SECONDS
     for pair in range(pairs):
         for way in list(WAYS) if pair % 2 == 0 else list(WAYS)[::-1]:
-            topic = topic_of_bytes(stack, f"paced-{pair}-{way.replace(' ', '-')}")
-            group, spawn = new_group(), multiprocessing.get_context("spawn")
-            sender = spawn.Process(target=pace, args=(servers, group, topic, RATE, RATE_SECONDS))
-            sender.start()
-            found = alone(WAYS[way], stack.settings.model_dump(), group, topic, "age", 1, None, count)
-            sender.join()
+            for _ in range(TRIES):
+                topic, group = topic_of_bytes(stack, f"paced-{uuid4().hex[:8]}"), new_group()
+                sender = multiprocessing.get_context("spawn").Process(
+                    target=pace, args=(servers, group, topic, RATE, RATE_SECONDS)
+                )
+                sender.start()
+                found = alone(WAYS[way], stack.settings.model_dump(), group, topic, "age", 1, None, count)
+                sender.join()
+                if found["sent_late_p99_ms"] <= SENT_LATE_MS:
+                    break
+                say(f"{way:<12} void: records reached the broker {found['sent_late_p99_ms']:.0f} ms late (p99)")
             samples.append({"what": "latency", "pair": pair, "way": way, **found})
             say(f"{way:<12} at {RATE}/s: p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms")
     return samples
@@ -202,6 +212,7 @@ def report(samples: list[dict[str, Any]]) -> None:
     for way in WAYS:
         for share in ("p50_ms", "p99_ms"):
             row(f"ms behind at {RATE:,}/s, {share[:3]}, {way}", figures("latency", share, way=way), ".1f")
+        row(f"ms late at the broker, p99, {way}", figures("latency", "sent_late_p99_ms", way=way), ".1f")
     one_lane = figures("waiting", "rate", factor=1)
     for factor in IO_RECORDS:
         rates = figures("waiting", "rate", factor=factor)

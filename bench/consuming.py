@@ -39,6 +39,7 @@ class Watch:
     def __init__(self) -> None:
         self.first = self.last = 0.0
         self.latencies = array("q")
+        self.waits = array("q")
         self.at(-1, lambda: None)
 
     def at(self, count: int, then: Callable[[], None]) -> None:
@@ -59,9 +60,13 @@ class Watch:
         self.last = time.perf_counter()
 
     def age(self, record: Any) -> None:
-        """How long ago it should have been sent, as its value says."""
-        value = record.value() if isinstance(record, Message) else record.value
+        """How long ago it should have been sent, as its value says, and how much of that the broker waited for it."""
+        if isinstance(record, Message):
+            value, arrival_ms = record.value(), record.timestamp()[1]
+        else:
+            value, arrival_ms = record.value, int(record.approximate_arrival.timestamp() * 1000)
         self.latencies.append(time.time_ns() - int(value))
+        self.waits.append(1_000_000 * arrival_ms - int(value))
         self.nothing(record)
         if len(self.latencies) == self._count:
             self._then()
@@ -174,12 +179,14 @@ def _cpu() -> float:
 def _figures(watch: Watch, cpu_seconds: float, count: int) -> Figures:
     found = {"rate": count / (watch.last - watch.first), "cpu_us": 1e6 * cpu_seconds / count}
     if watch.latencies:
-        in_order = sorted(watch.latencies)
-        found |= {
-            f"p{share}_ms": in_order[min(len(in_order) - 1, int(len(in_order) * share / 100))] / 1e6
-            for share in (50, 99)
-        }
+        found |= {"p50_ms": _percentile(watch.latencies, 50), "p99_ms": _percentile(watch.latencies, 99)}
+        found["sent_late_p99_ms"] = _percentile(watch.waits, 99)
     return found
+
+
+def _percentile(nanoseconds: array[int], share: int) -> float:
+    in_order = sorted(nanoseconds)
+    return in_order[min(len(in_order) - 1, int(len(in_order) * share / 100))] / 1e6
 
 
 WAYS: dict[str, Callable[..., Figures]] = {"library": ours, "plain loop": plain}
