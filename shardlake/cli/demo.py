@@ -136,7 +136,7 @@ class Stage:
         self._pipeline = pipeline
         self._settings = settings
         self._began = began
-        self._sampler = Sampler(settings.kafka_bootstrap_servers)
+        self._sampler = Sampler.of(settings.kafka_bootstrap_servers)
         self._commands = Commands(pipeline, settings, state_folder(), state_folder() / "logs")
         self._producers: list[subprocess.Popen[bytes]] = []
         self._consumers: list[subprocess.Popen[bytes]] = []
@@ -233,9 +233,9 @@ class Stage:
         elif time.monotonic() - self._said > SAY_EVERY_SECONDS:
             self._said = time.monotonic()
             behind: Counter[str] = Counter()
-            for one in sample.lags:
-                behind[one.group] += one.lag.records
-            words = [f"{group} {n:,} behind with {sample.members[group]} members" for group, n in behind.items()]
+            for shard in sample.shards:
+                behind[shard.group] += shard.records
+            words = [f"{name} {n:,} behind with {sample.groups[name].members} members" for name, n in behind.items()]
             self.say(f"lag: {'; '.join(words) or 'no group yet'}")
 
     def _measure(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,11 @@ from shardlake.settings import Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shardlake.lag.sampling import PartitionLag, Sample
+    from shardlake.lag.sampling import Sample, Sampler
+    from shardlake.lag.shard import Shard
 
 HOST = "127.0.0.1"
+COLOURS = {"OK": "green", "NOT_STARTED": "yellow", "WARN": "yellow"}
 
 
 def lag(
@@ -27,88 +30,111 @@ def lag(
     port: Annotated[int, typer.Option(help="The exporter's port.")] = 9101,
     host: Annotated[str, typer.Option(help="The exporter's address; 0.0.0.0 in a container only.")] = HOST,
 ) -> None:
-    """Records and seconds behind, for each group and partition."""
+    """Records and seconds behind, for each group and partition, and what to think of it."""
     from shardlake.lag.sampling import Sampler
 
-    sampler = Sampler(Settings.read().kafka_bootstrap_servers)
+    sampler = Sampler.of(Settings.read().kafka_bootstrap_servers)
     try:
         if serve:
             _serve(sampler, host, port)
         elif watch:
-            watch_table(lambda: lag_table(sampler.sample(group)))
+            watch_table(lambda: lag_table(sampler.sample(), group))
         else:
-            sample = sampler.sample(group)
-            if group and not sample.states:
-                known = ", ".join(sampler.sample().states) or "none"
+            sample = sampler.sample()
+            if group and group not in sample.groups:
+                known = ", ".join(sample.groups) or "none"
                 raise BadInput(f"There is no consumer group {group!r}.", f"There is: {known}.")
-            print_json(as_json(sample)) if json else out.print(lag_table(sample))
+            print_json(as_json(sample, group)) if json else out.print(lag_table(sample, group))
     finally:
         sampler.close()
 
 
-def _serve(sampler: Any, host: str, port: int) -> None:
-    from shardlake.lag.exporter import serve
+def _serve(sampler: Sampler, host: str, port: int) -> None:
+    from shardlake.lag.exporter import Exporter, serve
+    from shardlake.lag.sampling import EACH_TIME
 
     try:
-        server, thread = serve(sampler.sample, host, port, err.print)
+        server = serve(Exporter(lambda: sampler.sample(EACH_TIME), say=err.print), host, port)
     except OSError as error:
         raise Unavailable(f"Port {port} is taken: {error.strerror}.", "Choose another with --port.") from error
     err.print(f"lag is exported at http://{host}:{port}/metrics; Ctrl-C ends it")
-    try:
-        thread.join()
-    finally:
-        server.shutdown()
+    server.serve_forever()
 
 
-def as_json(sample: Sample) -> dict[str, Any]:
-    """A sample for programs; `lag` is -1 and `seconds` null where a group has not started."""
+def as_json(sample: Sample, only: str | None = None) -> dict[str, Any]:
+    """A sample for programs: `lag` is -1 where a group has not started; what is not known is null."""
     return {
-        "taken_ms": sample.taken_ms,
+        "taken_ms": int(sample.taken_ms),
         "groups": [
-            {"group": name, "state": state, "members": sample.members[name]} for name, state in sample.states.items()
+            {"group": name, "state": group.state, "members": group.members}
+            for name, group in sample.groups.items()
+            if only in (None, name)
         ],
-        "partitions": [
-            {**asdict(one), "lag": one.lag.exported, "seconds": one.lag.seconds, "state": one.lag.state.value}
-            for one in sample.lags
-        ],
+        "partitions": [_partition(shard, sample) for shard in sample.shards if only in (None, shard.group)],
     }
 
 
-def lag_table(sample: Sample) -> Table:
+def _partition(shard: Shard, sample: Sample) -> dict[str, Any]:
+    drain = shard.drain_seconds
+    return {
+        "group": shard.group,
+        "topic": shard.topic,
+        "partition": shard.partition,
+        "committed": shard.track.committed,
+        "end": shard.track.end,
+        "lag": shard.exported,
+        "seconds": shard.seconds,
+        "measured_seconds": shard.measured_seconds,
+        "interpolated_seconds": shard.interpolated_seconds,
+        "drain_seconds": "never" if drain is not None and math.isinf(drain) else drain,
+        "retention_risk": shard.retention_risk(sample.answers.retention_ms.get(shard.topic)),
+        **asdict(shard.verdict),
+        "owner": shard.owner.client_id,
+    }
+
+
+def lag_table(sample: Sample, only: str | None = None) -> Table:
     """A row a partition, and a sum for each group of several."""
     from rich.table import Table
 
     table = Table(
-        "group", "topic", "partition", "committed", "end", "records behind", "seconds behind", "held by", box=None
-    )
+        "group", "topic", "partition", "committed", "end", "records behind", "seconds behind", "last minute", "status",
+        "held by", box=None,
+    )  # fmt: skip
     for column in table.columns[2:7]:
         column.justify = "right"
-    for name, state in sample.states.items():
-        lags = [one for one in sample.lags if one.group == name]
-        for one in lags:
-            table.add_row(
-                name, one.topic, str(one.partition), _number(one.committed), _number(one.end), *_behind(one), one.owner
-            )
-        if len(lags) != 1:
-            total = sum(one.lag.records for one in lags)
-            longest = max((one.lag.seconds for one in lags if one.lag.seconds is not None), default=None)
-            table.add_row(
-                name, "[bold]sum[/]", "", "", "", f"[bold]{total:,}[/]", f"[bold]{_seconds(longest)}[/]",
-                f"{sample.members[name]} members, {state.lower()}",
-            )  # fmt: skip
-    if not sample.states:
-        table.add_row("no consumer group yet", *[""] * 7)
+    hot = {id(shard): ratio for shard, ratio in sample.hot()}
+    for name, group in sample.groups.items():
+        if only not in (None, name):
+            continue
+        shards = sample.of(name)
+        for shard in shards:
+            table.add_row(*_row(shard, sample.answers.taken_ms, hot.get(id(shard))))
+        if len(shards) != 1:
+            total = sum(shard.records for shard in shards)
+            longest = max((shard.seconds for shard in shards if shard.seconds is not None), default=None)
+            members = f"{group.members} members, {group.state.lower()}"
+            sums = [f"[bold]{total:,}[/]", f"[bold]{_seconds(longest)}[/]"]
+            table.add_row(name, "[bold]sum[/]", "", "", "", *sums, "", "", members)
+    if not table.rows:
+        table.add_row("no consumer group yet", *[""] * 9)
     return table
 
 
-def _behind(one: PartitionLag) -> tuple[str, str]:
-    from shardlake.lag.rules import State
+def _row(shard: Shard, taken_ms: float, times_others: float | None) -> list[str]:
+    from shardlake.lag.trend import arrow, lags, sparkline
 
-    if one.lag.state is State.NOT_STARTED:
-        return f"not started ({one.lag.records:,} waiting)", _seconds(one.lag.seconds)
-    if one.lag.state in (State.LOST, State.AHEAD):
-        return f"{one.lag.records:,} [red]({one.lag.state.value})[/]", _seconds(one.lag.seconds)
-    return f"{one.lag.records:,}", _seconds(one.lag.seconds)
+    verdict, track = shard.verdict, shard.track
+    values = lags(track, taken_ms)
+    heat = f", hot: {times_others:,.0f} times the others" if times_others else ""
+    return [
+        shard.group, shard.topic, str(shard.partition), _number(track.committed), _number(track.end),
+        f"{shard.records:,}" if shard.has_started else f"not started ({shard.records:,} waiting)",
+        _seconds(shard.seconds),
+        f"{arrow(values)} {sparkline(values)}",
+        f"[{COLOURS.get(verdict.status, 'red')}]{verdict.status}[/] {verdict.reason}{heat}",
+        shard.owner.client_id,
+    ]  # fmt: skip
 
 
 def _number(value: int | None) -> str:

@@ -1,118 +1,82 @@
-"""Lag for Prometheus, under the names that dashboards already use. Each scrape asks the broker; nothing stale is kept.
-
-kafka_consumergroup_*          danielqsj's exporter and Amazon MSK
-kafka_consumergroup_group_*    kafka-lag-exporter: the family that has seconds
-"""
+"""Lag for Prometheus: each scrape asks the broker, and nothing stale is kept."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from wsgiref.simple_server import WSGIServer
+import time
+from collections.abc import Callable, Collection, Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from shardlake.errors import ShardlakeError
+from shardlake.lag import metrics as of
+from shardlake.lag.families import FAMILIES
+from shardlake.lag.sampling import Sample
+from shardlake.lag.text import family
+from shardlake.metric import Metric
 
-from shardlake.errors import Unavailable
-from shardlake.lag.rules import State
-from shardlake.lag.sampling import PartitionLag, Sample
-
-PARTITION = ("consumergroup", "topic", "partition")
-GROUP_PARTITION = ("cluster_name", "group", "topic", "partition", "client_id")
-CLUSTER = "shardlake"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Samples = Iterable[tuple[Metric, Iterable[tuple[str, float]]]]
 
 
-class LagCollector(Collector):
-    """Turns a sample into metrics when Prometheus asks."""
+class Exporter:
+    """Metrics of the sampler, and of others who have some."""
 
-    def __init__(self, take: Callable[[], Sample], say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        take: Callable[[], Sample],
+        others: Collection[Callable[[], Samples]] = (),
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._take = take
+        self._others = others
         self._say = say
-        self._lock = threading.Lock()  # a sampler serves one scrape at a time
+        self._lock = threading.Lock()  # a sampler serves one scrape at a time, and its shards change with the next
 
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing: registering must not scrape."""
-        return []
+    def text(self, names: Collection[str] = ()) -> str:
+        """All metrics, or those of some names. Where the broker does not answer: shardlake_lag_up 0, and no other
+        series of its groups and topics."""
+        return "".join(
+            family(metric, samples) for metric, samples in self._all(names) if not names or metric.name in names
+        )
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Where the broker does not answer: shardlake_lag_up 0, and no other series."""
-        up = GaugeMetricFamily("shardlake_lag_up", "Whether the broker answered this scrape.")
-        try:
-            with self._lock:
+    def _all(self, names: Collection[str]) -> Samples:
+        with self._lock:
+            began = time.perf_counter()
+            try:
                 sample = self._take()
-        except Unavailable as error:
-            self._say(error.message)
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
-        yield from _partitions(sample)
-        yield from _danielqsj(sample)
-        yield from _seconds(sample)
+            except ShardlakeError as error:
+                self._say(error.message)
+                yield of.UP, [("", 0)]
+            else:
+                yield of.UP, [("", 1)]
+                yield of.COLLECT_SECONDS, [("", time.perf_counter() - began)]
+                for metric, samples_of in FAMILIES:
+                    if not names or metric.name in names:
+                        yield metric, samples_of(sample)
+        for other in self._others:
+            yield from other()
 
 
-def _partitions(sample: Sample) -> Iterable[GaugeMetricFamily]:
-    for name, help_text, values in (
-        ("kafka_topic_partition_current_offset", "One past the last record of a partition.", sample.ends),
-        ("kafka_topic_partition_oldest_offset", "The first record still in a partition.", sample.firsts),
-    ):
-        family = GaugeMetricFamily(name, help_text, labels=("topic", "partition"))
-        for (topic, partition), offset in values.items():
-            family.add_metric([topic, str(partition)], offset)
-        yield family
+def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:
+    """A server that has begun to listen; `serve_forever` answers. Raises OSError where the port is taken."""
 
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            if parts.path != "/metrics":
+                self.send_error(404, "There is /metrics.")
+                return
+            body = exporter.text(parse_qs(parts.query).get("name[]", ())).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
-def _danielqsj(sample: Sample) -> Iterable[GaugeMetricFamily]:
-    lag = GaugeMetricFamily(
-        "kafka_consumergroup_lag", "Records behind; -1 where nothing is committed.", labels=PARTITION
-    )
-    current = GaugeMetricFamily("kafka_consumergroup_current_offset", "The committed offset.", labels=PARTITION)
-    for one in sample.lags:
-        labels = [one.group, one.topic, str(one.partition)]
-        lag.add_metric(labels, one.lag.exported)
-        if one.committed is not None:
-            current.add_metric(labels, one.committed)
-    members = GaugeMetricFamily("kafka_consumergroup_members", "Members of a group.", labels=("consumergroup",))
-    for group, count in sample.members.items():
-        members.add_metric([group], count)
-    yield from (lag, current, members)
+        def log_message(self, *_: object) -> None:
+            """A scrape every few seconds is no news."""
 
-
-def _seconds(sample: Sample) -> Iterable[GaugeMetricFamily]:
-    lag = GaugeMetricFamily(
-        "kafka_consumergroup_group_lag", "Records behind; -1 where nothing is committed.", labels=GROUP_PARTITION
-    )
-    seconds = GaugeMetricFamily(
-        "kafka_consumergroup_group_lag_seconds",
-        "Age of the oldest record that waits, by its arrival; absent where it could not be read.",
-        labels=GROUP_PARTITION,
-    )
-    maximum = GaugeMetricFamily(
-        "kafka_consumergroup_group_max_lag_seconds", "The longest of a group's.", labels=("cluster_name", "group")
-    )
-    longest: dict[str, float] = {}
-    for one in sample.lags:
-        labels = [CLUSTER, one.group, one.topic, str(one.partition), one.owner]
-        lag.add_metric(labels, one.lag.exported)
-        value = _exported_seconds(one)
-        if value is not None:
-            seconds.add_metric(labels, value)
-            longest[one.group] = max(longest.get(one.group, value), value)
-    for group, value in longest.items():
-        maximum.add_metric([CLUSTER, group], value)
-    yield from (lag, seconds, maximum)
-
-
-def _exported_seconds(one: PartitionLag) -> float | None:
-    return -1 if one.lag.state is State.NOT_STARTED else one.lag.seconds
-
-
-def serve(
-    take: Callable[[], Sample], host: str, port: int, say: Callable[[str], None]
-) -> tuple[WSGIServer, threading.Thread]:
-    """Start the exporter; its server, to shut down, and the thread to join. Raises OSError where the port is taken."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(LagCollector(take, say))
-    return start_http_server(port, addr=host, registry=registry)
+    server = ThreadingHTTPServer((host, port), Handler)
+    server.daemon_threads = True
+    return server

@@ -1,223 +1,200 @@
-"""Asking the broker how far every group is: few requests, whatever the number of groups and partitions.
-
-One listing of groups, one call a group for its offsets, one description of all groups, two calls for the offsets of all
-partitions; then the arrival times of the records that wait, read by one consumer that is kept.
-"""
+"""Samples of how far every group is behind, one after the other: what each tells is held against those before."""
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from shardlake.lag.answers import NOBODY, UNKNOWN, Answers, Group, Place
+from shardlake.lag.arrivals import Arrivals
+from shardlake.lag.broker import Broker
+from shardlake.lag.reader import Budget, Reader
+from shardlake.lag.shard import Shard
+from shardlake.lag.status import HOT_RECORDS, hot
+from shardlake.lag.track import Track
 
-from shardlake import groups
-from shardlake.errors import Unavailable
-from shardlake.groups import REQUEST_SECONDS
-from shardlake.kafka_login import client
-from shardlake.lag.rules import Lag, Offsets, judge
-from shardlake.topics import committed_by, while_moving
-
-READ_SECONDS = 3.0
-"""How long the arrival times of one sample may take; what is not read by then is unknown."""
-
-Place = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionLag:
-    """One group in one partition. `owner` is the member that holds it, '' where none does."""
-
-    group: str
-    topic: str
-    partition: int
-    committed: int | None
-    end: int
-    owner: str
-    lag: Lag
+ALL = Budget(records=10_000, seconds=3)
+"""For somebody who looks once."""
+EACH_TIME = Budget(records=50, seconds=0.1)
+"""For somebody who looks every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """All groups at one moment. `ends` and `firsts` are of every partition that a group has to do with."""
+    """All groups at one moment. The shards are the sampler's own, and change with its next sample."""
 
-    taken_ms: int
-    lags: tuple[PartitionLag, ...]
-    members: dict[str, int]
-    states: dict[str, str]
-    firsts: dict[Place, int]
-    ends: dict[Place, int]
+    taken_ms: float
+    answers: Answers
+    shards: list[Shard]
 
+    @property
+    def groups(self) -> dict[str, Group]:
+        """By name."""
+        return self.answers.groups
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    state: str
-    committed: dict[Place, int]
-    owners: dict[Place, str]
-    members: int
+    def of(self, group: str) -> list[Shard]:
+        """Its shards."""
+        return [shard for shard in self.shards if shard.group == group]
+
+    def hot(self) -> Iterator[tuple[Shard, float]]:
+        """The shards that hide in a sum, each with how many times the mean of the others it is behind."""
+        by_topic: dict[tuple[str, str], list[Shard]] = {}
+        for shard in self.shards:
+            if shard.has_started:
+                by_topic.setdefault((shard.group, shard.topic), []).append(shard)
+        for shards in by_topic.values():
+            if max(shard.records for shard in shards) < HOT_RECORDS:
+                continue
+            found = hot([(shard.records, shard.seconds) for shard in shards])
+            if found is not None:
+                yield shards[found[0]], found[1]
 
 
 class Sampler:
     """Takes samples from one cluster. Not for several threads at once."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._servers = bootstrap_servers
-        self._connect()
+    def __init__(self, broker: Broker, reader: Reader) -> None:
+        self._broker = broker
+        self._reader = reader
+        self._arrivals: dict[str, list[Arrivals]] = {}
+        self._shards: dict[str, dict[str, list[Shard]]] = {}
+        self._before_ms = 0.0
 
-    def sample(self, only: str | None = None) -> Sample:
-        """All groups, or one. Raises Unavailable where the broker does not answer."""
-        try:
-            return self._sample(only)
-        except KafkaException as error:
-            # Where a broker was killed and has come back, the old client's listing of groups waits for it for ever.
-            self.close()
-            self._connect()
-            msg = f"No Kafka broker answers at {self._servers}: {error.args[0].str()}."
-            raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
-
-    def _connect(self) -> None:
-        # A broker that comes back is asked again at once, not after the client's 10 s.
-        self._admin = AdminClient(client(self._servers, reconnect_backoff_max_ms=500))
-        self._reader: Consumer | None = None
-        self._askers: dict[str, Consumer] = {}
+    @classmethod
+    def of(cls, bootstrap_servers: str) -> Sampler:
+        """Of the cluster at these addresses. Raises BadInput where the settings for it are wrong."""
+        return cls(Broker(bootstrap_servers), Reader(bootstrap_servers))
 
     def close(self) -> None:
         """Leave nothing open."""
-        for consumer in (self._reader, *self._askers.values()):
-            if consumer is not None:
-                consumer.close()
+        self._broker.close()
+        self._reader.close()
 
-    def _sample(self, only: str | None) -> Sample:
-        names = [name for name in groups.names(self._admin) if only in (None, name)]
-        found = self._groups(names)
-        topics = {place[0] for group in found.values() for place in (*group.committed, *group.owners)}
-        firsts, ends = self._ends(topics)
-        # Several groups may wait at different offsets of one partition, so the reader is asked by offset.
-        asked = {
-            (place, max(group.committed.get(place, firsts[place]), firsts[place]))
-            for group in found.values()
-            for place in _places(group, firsts)
-        }
-        arrivals = self._arrivals({(place, offset) for place, offset in asked if offset < ends[place]})
-        now_ms = time.time_ns() // 1_000_000
-        lags = tuple(
-            PartitionLag(
-                name, *place, group.committed.get(place), ends[place], group.owners.get(place, ""),
-                judge(_offsets(group, place, firsts, ends, arrivals), now_ms),
-            )
-            for name, group in found.items()
-            for place in _places(group, firsts)
-        )  # fmt: skip
-        states = {name: group.state for name, group in found.items()}
-        members = {name: group.members for name, group in found.items()}
-        return Sample(now_ms, lags, members, states, firsts, ends)
+    def sample(self, budget: Budget = ALL) -> Sample:
+        """Raises Unavailable where the broker does not answer."""
+        answers = self._broker.ask()
+        self._note_arrivals(answers)
+        for gone in self._shards.keys() - answers.groups:
+            del self._shards[gone]
+        shards = [shard for name in answers.groups for shard in self._follow(name, answers)]
+        self._before_ms = answers.taken_ms
+        self._measure(shards, budget)
+        now_ms = time.time_ns() / 1e6
+        for shard in shards:
+            shard.now_ms = now_ms
+        return Sample(now_ms, answers, shards)
 
-    def _groups(self, names: list[str]) -> dict[str, _Group]:
-        for name in self._askers.keys() - set(names):
-            self._askers.pop(name).close()
-        if not names:
-            return {}
-        partitions = groups.places(self._admin)
-        described = self._admin.describe_consumer_groups(names, request_timeout=REQUEST_SECONDS)
-        found = {}
-        for name in names:
-            committed = self._committed(name, partitions)
-            group = described[name].result()
-            owners = {
-                (place.topic, place.partition): member.client_id
-                for member in group.members
-                for place in (member.assignment.topic_partitions if member.assignment else [])
-            }
-            found[name] = _Group(group.state.name, committed, owners, len(group.members))
-        return found
+    def _note_arrivals(self, answers: Answers) -> None:
+        for gone in self._arrivals.keys() - answers.ends:
+            del self._arrivals[gone]
+        for topic, ends in answers.ends.items():
+            tables = self._arrivals.setdefault(topic, [])
+            if len(tables) > len(ends):  # made anew
+                tables.clear()
+            tables += [Arrivals() for _ in range(len(ends) - len(tables))]
+            for table, end in zip(tables, ends, strict=True):
+                if end != UNKNOWN:
+                    table.add(end, answers.taken_ms)
 
-    def _committed(self, group: str, partitions: list[TopicPartition]) -> dict[Place, int]:
-        if group not in self._askers:
-            self._askers[group] = Consumer(client(self._servers, group_id=group))
-        found = committed_by(self._askers[group], partitions)
-        return {(place.topic, place.partition): place.offset for place in found}
-
-    def _ends(self, topics: Iterable[str]) -> tuple[dict[Place, int], dict[Place, int]]:
-        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
-        partitions = [
-            TopicPartition(topic, partition)
-            for topic in sorted(topics)
-            if topic in known  # one that was deleted has no lag
-            for partition in known[topic].partitions
-        ]
-        if not partitions:
-            return {}, {}
-        return while_moving(
-            lambda: (self._list(partitions, OffsetSpec.earliest()), self._list(partitions, OffsetSpec.latest()))
-        )
-
-    def _list(self, partitions: list[TopicPartition], spec: Any) -> dict[Place, int]:
-        futures = self._admin.list_offsets(
-            dict.fromkeys(partitions, spec),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_SECONDS,
-        )
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-
-    def _arrivals(self, asked: set[tuple[Place, int]]) -> dict[tuple[Place, int], int]:
-        """When the records at these offsets (or the next that is no control record) arrived, as far as time allows."""
-        found: dict[tuple[Place, int], int] = {}
-        deadline = time.monotonic() + READ_SECONDS
-        rounds: list[dict[Place, int]] = []
-        for place, offset in sorted(asked):
-            for one in rounds:
-                if place not in one:
-                    one[place] = offset
-                    break
+    def _follow(self, name: str, answers: Answers) -> Iterator[Shard]:
+        group = answers.groups[name]
+        known = self._shards.setdefault(name, {})
+        topics = group.topics() & answers.ends.keys()
+        for gone in known.keys() - topics:
+            del known[gone]
+        for topic in sorted(topics):
+            ends, firsts = answers.ends[topic], answers.firsts[topic]
+            shards = known.setdefault(topic, [])
+            if len(shards) > len(ends):
+                shards.clear()
+            committed = _by_partition(group.committed.get(topic), len(ends))
+            for partition in range(len(shards), len(ends)):
+                track = Track(answers.taken_ms, *_or_nothing(firsts, ends, committed, partition))
+                shards.append(Shard(name, topic, partition, track))
+                shards[-1].interpolated_ms = self._arrivals[topic][partition].at(shards[-1].waiting)
+            self._observe(shards, firsts, ends, committed, answers)
+            if group.owners:
+                for shard in shards:
+                    shard.owner = group.owners.get((topic, shard.partition), NOBODY)
             else:
-                rounds.append({place: offset})
-        for one in rounds:
-            reader = self._open_reader()
-            reader.assign([TopicPartition(*place, offset) for place, offset in one.items()])
-            left = dict(one)
-            while left and time.monotonic() < deadline:
-                for message in reader.consume(len(left), timeout=0.1):
-                    place = (message.topic(), message.partition())
-                    if message.error() is None and place in left:
-                        found[place, left.pop(place)] = message.timestamp()[1]
-                        # Otherwise its next records would crowd out the others'.
-                        reader.incremental_unassign([TopicPartition(*place)])
-            reader.unassign()
-        return found
+                for shard in shards:
+                    shard.owner = NOBODY
+            if UNKNOWN in ends or UNKNOWN in firsts:
+                for shard, first, end in zip(shards, firsts, ends, strict=True):
+                    if UNKNOWN not in (first, end):
+                        yield shard
+            else:
+                yield from shards
+        for (topic, partition), renewal in group.renewals.items():
+            if topic in known and partition < len(known[topic]):
+                known[topic][partition].track.renew(answers.taken_ms, renewal)
 
-    def _open_reader(self) -> Consumer:
-        if self._reader is None:
-            self._reader = Consumer(
-                client(self._servers)
-                | {
-                    "group.id": "shardlake-lag",  # it never joins nor commits
-                    "enable.auto.commit": False,
-                    "auto.offset.reset": "earliest",
-                    "fetch.queue.backoff.ms": 5,
-                    # One record a partition is all that is wanted.
-                    "queued.min.messages": 1,
-                    "fetch.message.max.bytes": 16_384,
-                }
+    def _observe(
+        self, shards: list[Shard], firsts: array[int], ends: array[int], committed: list[int], answers: Answers
+    ) -> None:
+        """This is done for each group and partition, most of which have not moved."""
+        for shard, first, end, offset in zip(shards, firsts, ends, committed, strict=True):
+            track = shard.track
+            if (
+                end == track.end
+                and first == track.first
+                and offset == (-1 if track.committed is None else track.committed)
+            ):
+                continue
+            if UNKNOWN in (first, end):
+                continue
+            if end < track.end:  # made anew: another record is at the same offset
+                shard.measured = None
+            track.observe(answers.taken_ms, self._before_ms, first, end, None if offset < 0 else offset)
+            shard.count()
+            # Once it is known when a record arrived, it stays so.
+            shard.interpolated_ms = self._arrivals[shard.topic][shard.partition].at(shard.waiting)
+
+    def _measure(self, shards: list[Shard], budget: Budget) -> None:
+        """Read what waits, where that was not read yet; those first whose measurement is the oldest."""
+        due = [
+            shard
+            for shard in shards
+            if (track := shard.track).lag
+            and (
+                (found := shard.measured) is None
+                or found.offset != shard.waiting
+                or (found.is_empty and found.end != track.end)
             )
-        return self._reader
+        ]
+        if len(due) > budget.records:
+            due = heapq.nsmallest(budget.records, due, key=_measured_ms)
+        if not due:
+            return
+        places: dict[tuple[Place, int], list[Shard]] = {}
+        for shard in due:
+            places.setdefault(((shard.topic, shard.partition), shard.waiting), []).append(shard)
+        asked = [(place, offset, waiting[0].track.end) for (place, offset), waiting in places.items()]
+        for key, measurement in self._reader.read(asked, budget).items():
+            for shard in places[key]:
+                shard.measured = measurement
+                shard.count()
 
 
-def _places(group: _Group, firsts: dict[Place, int]) -> list[Place]:
-    """All partitions of the topics that the group has committed in or holds."""
-    topics = {place[0] for place in (*group.committed, *group.owners)}
-    return [place for place in sorted(firsts) if place[0] in topics]
+def _measured_ms(shard: Shard) -> float:
+    return shard.measured.taken_ms if shard.measured else 0.0
 
 
-def _offsets(
-    group: _Group,
-    place: Place,
-    firsts: dict[Place, int],
-    ends: dict[Place, int],
-    arrivals: dict[tuple[Place, int], int],
-) -> Offsets:
-    committed = group.committed.get(place)
-    oldest = max(firsts[place] if committed is None else committed, firsts[place])
-    return Offsets(firsts[place], ends[place], committed, arrivals.get((place, oldest)))
+def _by_partition(commits: tuple[array[int], array[int]] | None, count: int) -> list[int]:
+    """The committed offset of each partition, -1 where there is none."""
+    found = [-1] * count
+    if commits:
+        for partition, offset in zip(*commits, strict=True):
+            if partition < count:
+                found[partition] = offset
+    return found
+
+
+def _or_nothing(
+    firsts: array[int], ends: array[int], committed: list[int], partition: int
+) -> tuple[int, int, int | None]:
+    offset = committed[partition]
+    return max(0, firsts[partition]), max(0, ends[partition]), None if offset < 0 else offset

@@ -130,7 +130,7 @@ def test_traffic_counts_and_lag_falls_to_nothing(consuming: RunningStack) -> Non
     said = consuming.shardlake("consume", "traffic", "--workers", "2", "--until-caught-up")
     assert "NoSchemaId" in said
     found = json.loads(consuming.shardlake("lag", "--group", "traffic", "--json"))
-    assert [(one["lag"], one["seconds"], one["state"]) for one in found["partitions"]] == [(0, 0.0, "caught up")] * 4
+    assert [(one["lag"], one["seconds"], one["reason"]) for one in found["partitions"]] == [(0, 0.0, "caught up")] * 4
     assert sum(one["committed"] for one in found["partitions"]) == there(consuming)
 
 
@@ -172,13 +172,13 @@ def test_lag_is_exported_and_not_started_is_no_zero(consuming: RunningStack) -> 
 def test_lag_is_told_again_once_a_broker_that_was_killed_is_back(stack: RunningStack) -> None:
     Topic(stack).send_events([event(number) for number in range(100)])
     stack.shardlake("consume", "traffic", "--until-caught-up")
-    sampler = Sampler(stack.settings.kafka_bootstrap_servers)
-    assert sum(one.end for one in sampler.sample().lags) == 100
+    sampler = Sampler.of(stack.settings.kafka_bootstrap_servers)
+    assert sum(shard.track.end for shard in sampler.sample().of("traffic")) == 100
     stack.stack.restart("kafka")
 
     def told() -> bool:
         try:
-            return [one.committed == one.end for one in sampler.sample().lags] == [True] * 4
+            return [shard.track.committed == shard.track.end for shard in sampler.sample().of("traffic")] == [True] * 4
         except Unavailable:
             return False
 

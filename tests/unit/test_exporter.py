@@ -1,66 +1,186 @@
-"""What a scrape says, from a given sample."""
+"""What a scrape says, from given answers of the broker."""
 
 from __future__ import annotations
 
+import math
+import time
+import urllib.error
+import urllib.request
+from threading import Thread
+
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shardlake.errors import Unavailable
-from shardlake.lag.exporter import LagCollector
-from shardlake.lag.rules import Lag, State
-from shardlake.lag.sampling import PartitionLag, Sample
+from shardlake.lag import metrics
+from shardlake.lag.answers import Answers, Member
+from shardlake.lag.exporter import Exporter, serve
+from shardlake.lag.families import FAMILIES
+from shardlake.lag.sampling import Sampler
+from shardlake.metric import Metric
+from tests.unit.lag_case import Records, answers, sampler
 
 pytestmark = pytest.mark.unit
 
-BEHIND = PartitionLag("g", "t", 0, 60, 100, "client-1", Lag(State.BEHIND, 40, 12.5))
-UNKNOWN = PartitionLag("g", "t", 1, 60, 100, "", Lag(State.BEHIND, 40, None))
-NOT_STARTED = PartitionLag("g", "t", 2, None, 7, "", Lag(State.NOT_STARTED, 7, 3.0))
-SAMPLE = Sample(0, (BEHIND, UNKNOWN, NOT_STARTED), {"g": 1}, {"g": "STABLE"}, {("t", 0): 5}, {("t", 0): 100})
+NOW_MS = time.time_ns() / 1e6
+OWNER = Member("client-1", "client-1-abc", "/10.0.0.1")
+ANSWERS = answers(
+    {"g": {("t", 0): 60, ("t", 1): 60}, "idle": {("u", 0): 7}},
+    {"t": [100, 100, 7], "u": [7], "t.dlq": [3]},
+    NOW_MS,
+    {"t": [5, 0, 0]},
+    {"g": {("t", 0): OWNER}},
+    under_replicated=frozenset({("t", 1)}),
+    retention_ms={"t": 100_000},
+)
+RECORDS = {(("t", 0), 60): NOW_MS - 12_500, (("t", 2), 0): NOW_MS - 3000}
 
 
-def scrape(collector: LagCollector) -> dict[str, dict[tuple[str, ...], float]]:
+def scrape(exporter: Exporter, *names: str) -> dict[str, dict[tuple[str, ...], float]]:
     """By metric and label values; the labels are in the order of their names."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
-    text = generate_latest(registry).decode()
     return {
         family.name: {tuple(sample.labels.values()): sample.value for sample in family.samples}
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(exporter.text(names))
     }
 
 
+def exporter(*said: Answers | Exception) -> Exporter:
+    return of(sampler(*said, records=Records(RECORDS)))
+
+
+def of(one: Sampler) -> Exporter:
+    return Exporter(one.sample)
+
+
 def test_both_families_tell_the_same_lag_and_not_started_is_minus_one() -> None:
-    found = scrape(LagCollector(lambda: SAMPLE))
-    assert found["kafka_consumergroup_lag"] == {("g", "0", "t"): 40, ("g", "1", "t"): 40, ("g", "2", "t"): -1}
-    assert list(found["kafka_consumergroup_group_lag"].values()) == [40, 40, -1]
-    assert found["kafka_consumergroup_current_offset"] == {("g", "0", "t"): 60, ("g", "1", "t"): 60}
-    assert found["kafka_consumergroup_members"] == {("g",): 1}
-    assert found["kafka_topic_partition_current_offset"] == {("0", "t"): 100}
-    assert found["kafka_topic_partition_oldest_offset"] == {("0", "t"): 5}
+    found = scrape(exporter(ANSWERS))
+    lag = {("g", "t", "0"): 40, ("g", "t", "1"): 40, ("g", "t", "2"): -1, ("idle", "u", "0"): 0}
+    assert found["kafka_consumergroup_lag"] == lag
+    held = {("g", "t", "0"): ("/10.0.0.1", "client-1-abc", "client-1")}
+    assert found["kafka_consumergroup_group_lag"] == {
+        ("shardlake", *place, *held.get(place, ("", "", ""))): value for place, value in lag.items()
+    }
+    assert found["kafka_consumergroup_current_offset"] == {
+        ("g", "t", "0"): 60, ("g", "t", "1"): 60, ("idle", "u", "0"): 7
+    }  # fmt: skip
+    assert found["kafka_consumergroup_lag_sum"] == {("g", "t"): 80, ("idle", "u"): 0}
+    assert found["kafka_consumergroup_group_topic_sum_lag"] == {
+        ("shardlake", "g", "t"): 80,
+        ("shardlake", "idle", "u"): 0,
+    }
+    assert found["kafka_consumergroup_group_sum_lag"] == {("shardlake", "g"): 80, ("shardlake", "idle"): 0}
+    assert found["kafka_consumergroup_group_max_lag"] == {("shardlake", "g"): 40, ("shardlake", "idle"): 0}
+    assert found["kafka_consumergroup_members"] == {("g",): 1, ("idle",): 0}
+    assert found["kafka_consumergroup_group_state"] == {
+        ("shardlake", "g", "STABLE"): 1,
+        ("shardlake", "idle", "STABLE"): 1,
+    }
     assert found["shardlake_lag_up"] == {(): 1}
 
 
+def test_topics_that_no_group_reads_are_told_of_too() -> None:
+    found = scrape(exporter(ANSWERS))
+    ends = {("t", "0"): 100, ("t", "1"): 100, ("t", "2"): 7, ("u", "0"): 7, ("t.dlq", "0"): 3}
+    assert found["kafka_topic_partition_current_offset"] == ends
+    assert found["kafka_topic_partition_oldest_offset"] == dict.fromkeys(ends, 0) | {("t", "0"): 5}
+    assert found["kafka_topic_partition_under_replicated_partition"] == dict.fromkeys(ends, 0) | {("t", "1"): 1}
+    assert found["kafka_topic_partitions"] == {("t",): 3, ("u",): 1, ("t.dlq",): 1}
+    assert found["kafka_brokers"] == {(): 1}
+
+
 def test_seconds_that_are_unknown_are_absent_not_zero() -> None:
-    found = scrape(LagCollector(lambda: SAMPLE))
-    seconds = {labels[3]: value for labels, value in found["kafka_consumergroup_group_lag_seconds"].items()}
-    assert seconds == {"0": 12.5, "2": -1}
-    assert list(found["kafka_consumergroup_group_max_lag_seconds"].values()) == [12.5]
+    found = scrape(exporter(ANSWERS))
+    seconds = {labels[1:4]: value for labels, value in found["kafka_consumergroup_group_lag_seconds"].items()}
+    assert seconds == {("g", "t", "0"): pytest.approx(12.5, abs=2), ("g", "t", "2"): -1, ("idle", "u", "0"): 0}
+    assert found["kafka_consumergroup_group_max_lag_seconds"][("shardlake", "g")] == pytest.approx(12.5, abs=2)
+    assert found["shardlake_iterator_age_measured_seconds"].keys() == {
+        ("g", "t", "0"), ("g", "t", "2"), ("idle", "u", "0")
+    }  # fmt: skip
+    assert found["shardlake_iterator_age_measured_age_seconds"] == {
+        ("g", "t", "0"): 0, ("g", "t", "2"): 0, ("idle", "u", "0"): 0
+    }  # fmt: skip
+    assert found["shardlake_iterator_age_interpolated_seconds"] == {("idle", "u", "0"): 0}
+    assert ("g", "t", "0") not in found["shardlake_time_to_drain_seconds"]
+    assert found["shardlake_retention_risk_ratio"][("g", "t", "0")] == pytest.approx(0.125, abs=0.02)
+
+
+def test_status_and_what_does_not_drain() -> None:
+    later = answers(
+        {"g": {("t", 0): 60}}, {"t": [1000]}, NOW_MS + 30_000, owners={"g": {("t", 0): OWNER}}
+    )  # fmt: skip
+    one = sampler(answers({"g": {("t", 0): 60}}, {"t": [100]}, NOW_MS - 90_000), later, records=Records(RECORDS))
+    one.sample()
+    found = scrape(of(one))
+    assert found["shardlake_shard_status"] == {("g", "t", "0", "STALL"): 1}
+    assert found["shardlake_time_to_drain_seconds"] == {("g", "t", "0"): math.inf}
+
+
+def test_a_hot_shard_is_told_of_and_no_other() -> None:
+    said = answers({"g": {("t", 0): 0, ("t", 1): 0, ("t", 2): 0}}, {"t": [1000, 10, 10]}, NOW_MS)
+    one = sampler(said, records=Records({(("t", 0), 0): NOW_MS - 60_000}))
+    assert scrape(of(one))["shardlake_hot_shard_ratio"] == {("g", "t", "0"): 100}
 
 
 def test_a_group_that_goes_leaves_no_series_behind() -> None:
-    samples = [SAMPLE, Sample(1, (), {}, {}, {}, {})]
-    collector = LagCollector(lambda: samples.pop(0))
-    assert scrape(collector)["kafka_consumergroup_lag"]
-    assert not scrape(collector)["kafka_consumergroup_lag"]
+    one = exporter(ANSWERS, answers({}, {}))
+    assert scrape(one)["kafka_consumergroup_lag"]
+    gone = scrape(one)
+    assert gone.keys() == {"shardlake_lag_up", "shardlake_lag_collect_seconds", "kafka_brokers"}
 
 
-def test_a_broker_that_is_down_is_said_and_no_lag_is_claimed() -> None:
+def test_a_broker_that_is_down_is_said_and_no_lag_is_claimed_until_it_is_back() -> None:
     said: list[str] = []
-
-    def take() -> Sample:
-        raise Unavailable("No Kafka broker answers at nowhere.")
-
-    found = scrape(LagCollector(take, said.append))
-    assert found == {"shardlake_lag_up": {(): 0}}
+    one = Exporter(
+        sampler(ANSWERS, Unavailable("No Kafka broker answers at nowhere."), ANSWERS).sample, say=said.append
+    )
+    assert scrape(one)["kafka_consumergroup_lag"]
+    assert scrape(one) == {"shardlake_lag_up": {(): 0}}
     assert said == ["No Kafka broker answers at nowhere."]
+    assert scrape(one)["kafka_consumergroup_lag"]
+
+
+def test_other_metrics_are_told_of_also_where_the_broker_is_down() -> None:
+    other = Metric("other_seconds", metrics.UP.kind, "Of another.", ("table",))
+    one = Exporter(
+        sampler(Unavailable("gone")).sample, [lambda: [(other, [('{table="a"}', 1.5)])]]
+    )  # fmt: skip
+    assert scrape(one) == {"shardlake_lag_up": {(): 0}, "other_seconds": {("a",): 1.5}}
+
+
+def test_only_the_metrics_that_are_asked_for() -> None:
+    assert scrape(exporter(ANSWERS), "kafka_brokers", "nonsense") == {"kafka_brokers": {(): 1}}
+
+
+def test_labels_that_need_escaping() -> None:
+    odd = 'a"b\\c\nd'
+    found = scrape(exporter(answers({odd: {("t", 0): 1}}, {"t": [3]}, NOW_MS)))
+    assert found["kafka_consumergroup_lag"] == {(odd, "t", "0"): 2}
+
+
+def test_every_metric_is_exported_once_and_has_the_labels_that_it_names() -> None:
+    named = [value for value in vars(metrics).values() if isinstance(value, Metric)]
+    exported = [metric for metric, _ in FAMILIES]
+    assert sorted(metric.name for metric in exported) == sorted(
+        metric.name for metric in named if metric not in (metrics.UP, metrics.COLLECT_SECONDS)
+    )
+    for family in text_string_to_metric_families(exporter(ANSWERS).text()):
+        (metric,) = [one for one in named if one.name == family.name]
+        assert all(tuple(sample.labels) == metric.labels for sample in family.samples), metric.name
+        assert (family.documentation, family.type) == (metric.help, metric.kind)
+
+
+def test_it_is_served_over_http() -> None:
+    server = serve(exporter(ANSWERS), "127.0.0.1", 0)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        base = f"http://127.0.0.1:{server.server_address[1]}"
+        with urllib.request.urlopen(f"{base}/metrics?name[]=kafka_brokers", timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            assert answer.read().decode().splitlines()[-1] == "kafka_brokers 1"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{base}/other", timeout=10)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

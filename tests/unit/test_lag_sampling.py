@@ -1,0 +1,180 @@
+"""Ages by measuring and by samples, and what is kept from one sample to the next."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from shardlake.lag.answers import Member
+from shardlake.lag.arrivals import POINTS, Arrivals
+from shardlake.lag.shard import Shard
+from shardlake.lag.trend import arrow, lags, sparkline
+from tests.unit.lag_case import Records, answers, last_sample, sampler
+
+pytestmark = pytest.mark.unit
+
+PLACE = ("t", 0)
+NOW_MS = time.time_ns() / 1e6
+
+
+def ms_ago(seconds: float) -> float:
+    return NOW_MS - 1000 * seconds
+
+
+def only(shards: list[Shard]) -> Shard:
+    (one,) = shards
+    return one
+
+
+def table(*points: tuple[int, float]) -> Arrivals:
+    found = Arrivals()
+    for end, time_ms in points:
+        found.add(end, time_ms)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("points", "offset", "arrival"),
+    [
+        pytest.param([(100, 0), (200, 1000)], 150, 505.0, id="in the middle of what came"),
+        pytest.param([(100, 0), (200, 1000)], 100, 5.0, id="the first that came"),
+        pytest.param([(100, 0), (200, 1000)], 199, 995.0, id="the last that came"),
+        pytest.param([(100, 0), (200, 1000)], 99, None, id="before the first sample: unknown"),
+        pytest.param([(100, 0), (200, 1000)], 200, None, id="it has not come"),
+        pytest.param([], 0, None, id="no sample"),
+        pytest.param([(100, 0), (100, 1000), (100, 60_000), (101, 61_000)], 100, 60_500.0, id="after a long idle time"),
+        pytest.param([(100, 0), (200, 1000), (5, 2000), (10, 3000)], 150, None, id="made anew: what was is forgotten"),
+        pytest.param([(100, 0), (200, 1000), (5, 2000), (10, 3000)], 5, 2100.0, id="made anew: and is followed again"),
+    ],
+)
+def test_arrival(points: list[tuple[int, float]], offset: int, arrival: float | None) -> None:
+    assert table(*points).at(offset) == arrival
+
+
+def test_arrivals_of_long_ago_are_thinned_out_not_forgotten() -> None:
+    many = table(*((10 * n, 1000.0 * n) for n in range(50 * POINTS)))
+    assert many.at(5) == pytest.approx(550, abs=50_000 * POINTS / 20)
+    last = 10 * (50 * POINTS - 1)
+    assert many.at(last - 5) == pytest.approx(1000 * (50 * POINTS - 1.45))
+
+
+def test_the_record_that_waits_is_measured_and_the_difference_is_told() -> None:
+    records = Records({(PLACE, 60): ms_ago(10)})
+    shard = only(
+        last_sample(
+            answers({"g": {PLACE: 40}}, {"t": [50]}, ms_ago(20)),
+            answers({"g": {PLACE: 60}}, {"t": [100]}, ms_ago(5)),
+            records=records,
+        ).shards
+    )
+    assert shard.records == 40
+    assert shard.seconds == shard.measured_seconds == pytest.approx(10, abs=1)
+    # Offset 60 is the eleventh of fifty that came in 15 s.
+    assert shard.interpolated_seconds == pytest.approx(20 - 15 * 10.5 / 50, abs=1)
+    assert shard.measured_age_seconds == 0
+
+
+def test_what_was_measured_before_keeps_its_age_and_the_samples_tell_of_now() -> None:
+    records = Records({(PLACE, 40): ms_ago(30)})
+    shard = only(
+        last_sample(
+            answers({"g": {PLACE: 40}}, {"t": [50]}, ms_ago(20)),
+            answers({"g": {PLACE: 60}}, {"t": [100]}, ms_ago(5)),
+            records=records,
+        ).shards
+    )
+    assert shard.measured is not None
+    assert shard.measured.offset == 40
+    assert not shard.is_measured
+    assert shard.seconds == shard.interpolated_seconds
+
+
+def test_what_nobody_knows_is_unknown_not_zero() -> None:
+    shard = only(last_sample(answers({"g": {PLACE: 60}}, {"t": [100]}, NOW_MS)).shards)
+    assert shard.records == 40
+    assert shard.seconds is shard.measured_seconds is shard.interpolated_seconds is None
+    assert shard.retention_risk(60_000) is None
+
+
+def test_each_record_is_read_once_and_for_all_groups_that_wait_for_it() -> None:
+    records = Records({(PLACE, 60): ms_ago(10)})
+    one = sampler(answers({"a": {PLACE: 60}, "b": {PLACE: 60}}, {"t": [100]}, NOW_MS), records=records)
+    for _ in range(3):
+        assert [shard.seconds for shard in one.sample().shards] == pytest.approx([10, 10], abs=1)
+    assert records.asked == [(PLACE, 60)]
+
+
+def test_behind_by_markers_alone_is_caught_up_until_more_comes() -> None:
+    records = Records({(PLACE, 99): None})
+    one = sampler(
+        answers({"g": {PLACE: 99}}, {"t": [100]}, ms_ago(10)),
+        answers({"g": {PLACE: 99}}, {"t": [101]}, ms_ago(5)),
+        records=records,
+    )
+    shard = only(one.sample().shards)
+    assert (shard.records, shard.exported, shard.seconds, shard.verdict.reason) == (0, 0, 0.0, "caught up")
+    records.arrivals[PLACE, 99] = ms_ago(7)
+    shard = only(one.sample().shards)
+    assert shard.records == 2
+    assert shard.seconds == pytest.approx(7, abs=1)
+
+
+def test_not_started_waits_for_all_that_is_there_and_is_exported_as_minus_one() -> None:
+    records = Records({(PLACE, 30): ms_ago(50)})
+    owners = {"g": {PLACE: Member("c", "c-1", "/h")}}
+    shard = only(last_sample(answers({"g": {}}, {"t": [100]}, NOW_MS, {"t": [30]}, owners), records=records).shards)
+    assert (shard.records, shard.exported, shard.owner.client_id) == (70, -1, "c")
+    assert shard.seconds == pytest.approx(50, abs=1)
+
+
+def test_committed_beyond_the_end_is_no_negative_lag_and_no_zero_age() -> None:
+    shard = only(last_sample(answers({"g": {PLACE: 100}}, {"t": [20]}, NOW_MS)).shards)
+    assert (shard.records, shard.seconds, shard.verdict.status) == (0, None, "AHEAD")
+
+
+def test_a_topic_made_anew_takes_no_arrival_of_the_old_one() -> None:
+    records = Records({(PLACE, 60): ms_ago(1000)})
+    one = sampler(
+        answers({"g": {PLACE: 60}}, {"t": [1000]}, ms_ago(20)),
+        answers({"g": {PLACE: 60}}, {"t": [70]}, ms_ago(10)),
+        records=records,
+    )
+    one.sample()
+    records.arrivals[PLACE, 60] = ms_ago(2)
+    assert only(one.sample().shards).seconds == pytest.approx(2, abs=1)
+
+
+def test_groups_topics_and_partitions_come_and_go() -> None:
+    one = sampler(
+        answers({"a": {PLACE: 1}, "b": {PLACE: 1, ("u", 0): 1}}, {"t": [5, 5], "u": [5]}, ms_ago(30)),
+        answers({"b": {PLACE: 1, ("u", 0): 1}, "c": {PLACE: 1}}, {"t": [5, 5, 5]}, ms_ago(20)),
+    )
+
+    def told() -> set[tuple[str, str, int]]:
+        return {(shard.group, shard.topic, shard.partition) for shard in one.sample().shards}
+
+    assert told() == {("a", "t", 0), ("a", "t", 1), ("b", "t", 0), ("b", "t", 1), ("b", "u", 0)}
+    assert told() == {(group, "t", n) for group in "bc" for n in range(3)}
+
+
+def test_a_partition_whose_leader_does_not_tell_is_left_out_this_time() -> None:
+    told = last_sample(answers({"g": {PLACE: 1, ("t", 1): 1}}, {"t": [-1, 5]}, NOW_MS)).shards
+    assert [(shard.partition, shard.records) for shard in told] == [(1, 4)]
+
+
+def test_trend_of_the_last_minute() -> None:
+    said = [answers({"g": {PLACE: 0}}, {"t": [1 + 100 * n]}, ms_ago(55 - 5 * n)) for n in range(12)]
+    shard = only(last_sample(*said).shards)
+    values = lags(shard.track, said[-1].taken_ms)
+    assert values == pytest.approx([1 + 100 * n for n in range(12)])
+    assert (arrow(values), sparkline(values)) == ("↑", "▁▁▂▃▃▄▅▆▆▇██")
+    assert arrow(values[::-1]) == "↓"
+    assert arrow([100, 101]) == "→"
+    assert (arrow([]), sparkline([])) == ("", "")
+    assert sparkline([0, 0]) == "▁▁"
+
+
+def test_one_sample_is_no_trend() -> None:
+    said = answers({"g": {PLACE: 0}}, {"t": [100]}, NOW_MS)
+    assert lags(only(last_sample(said).shards).track, said.taken_ms) == []
