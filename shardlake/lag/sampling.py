@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import time
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import time_ns
 
 from shardlake.lag.answers import NOBODY, UNKNOWN, Answers, Group, Place
 from shardlake.lag.arrivals import Arrivals
@@ -82,7 +82,7 @@ class Sampler:
         shards = [shard for name in answers.groups for shard in self._follow(name, answers)]
         self._before_ms = answers.taken_ms
         self._measure(shards, budget)
-        now_ms = time.time_ns() / 1e6
+        now_ms = time_ns() / 1e6
         for shard in shards:
             shard.now_ms = now_ms
         return Sample(now_ms, answers, shards)

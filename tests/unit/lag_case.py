@@ -6,11 +6,20 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
+
 from shardlake.lag.answers import Answers, Group, Member, Place
 from shardlake.lag.reader import Budget, Measurement
 from shardlake.lag.sampling import Sample, Sampler
 
-SECOND = 1000
+NOW_MS = 1_800_000_000_000.0
+"""When every sample is taken."""
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands still. Modules that import this have it in each of their tests."""
+    monkeypatch.setattr("shardlake.lag.sampling.time_ns", lambda: int(NOW_MS * 1e6))
 
 
 class Words:
