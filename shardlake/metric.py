@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -31,3 +33,9 @@ class Metric:
     def counter(self, registry: CollectorRegistry) -> Counter:
         """One that a program raises itself."""
         return Counter(self.name, self.help, self.labels, registry=registry)
+
+
+Samples: TypeAlias = list[tuple[tuple[str, ...], float]]
+"""Values of one metric, each with its labels' values."""
+Values: TypeAlias = Iterable[tuple[Metric, Samples]]
+"""Of several metrics."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shardlake.cli.output import err, out, print_json, watch_table
 from shardlake.errors import BadInput, Unavailable
+from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,12 +20,14 @@ if TYPE_CHECKING:
 
     from shardlake.lag.sampling import Sample, Sampler
     from shardlake.lag.shard import Shard
+    from shardlake.metric import Values
 
 HOST = "127.0.0.1"
 COLOURS = {"OK": "green", "NOT_STARTED": "yellow", "WARN": "yellow"}
 
 
 def lag(
+    ctx: typer.Context,
     group: Annotated[str | None, typer.Option(help="One group; all without.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     watch: Annotated[bool, typer.Option(help="Renew it every second until Ctrl-C.")] = False,
@@ -36,7 +41,7 @@ def lag(
     sampler = Sampler.of(Settings.read().kafka_bootstrap_servers)
     try:
         if serve:
-            _serve(sampler, host, port)
+            _serve(ctx.obj.pipeline, sampler, host, port)
         elif watch:
             watch_table(lambda: lag_table(sampler.sample(), group))
         else:
@@ -49,16 +54,34 @@ def lag(
         sampler.close()
 
 
-def _serve(sampler: Sampler, host: str, port: int) -> None:
+def _serve(pipeline: Path, sampler: Sampler, host: str, port: int) -> None:
+    from shardlake.lag.background import Background
     from shardlake.lag.exporter import Exporter, serve
     from shardlake.lag.sampling import EACH_TIME
 
+    others = [Background(name, ask, err.print).samples for name, ask in _others(Pipeline.load(pipeline)).items()]
     try:
-        server = serve(Exporter(lambda: sampler.sample(EACH_TIME), say=err.print), host, port)
+        server = serve(Exporter(lambda: sampler.sample(EACH_TIME), others, err.print), host, port)
     except OSError as error:
         raise Unavailable(f"Port {port} is taken: {error.strerror}.", "Choose another with --port.") from error
     err.print(f"lag is exported at http://{host}:{port}/metrics; Ctrl-C ends it")
     server.serve_forever()
+
+
+def _others(pipeline: Pipeline) -> dict[str, Callable[[], Values]]:
+    """What else is asked: the jobs, and the lake where one is known."""
+    from shardlake.flink import metrics
+    from shardlake.flink.cluster import Cluster
+    from shardlake.lake.freshness import Freshness
+    from shardlake.lake.tables import lake_tables
+
+    settings = Settings.read()
+    cluster = Cluster(settings.flink_rest_url)
+    others: dict[str, Callable[[], Values]] = {"flink": lambda: metrics.samples(cluster)}
+    if settings.lake_url:
+        freshness = Freshness(lambda: lake_tables(settings.lake, pipeline))
+        others["lake"] = freshness.samples
+    return others
 
 
 def as_json(sample: Sample, only: str | None = None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.flink.inserts import NAME
 
 REQUEST_SECONDS = 10
+NO_WATERMARK_MS = 2**53
+"""A lag of more is that of the lowest time there is."""
 ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
 
 
@@ -34,6 +36,14 @@ class Job:
     def is_running(self) -> bool:
         """Not ended; it may be restarting."""
         return self.state not in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job's sources are: None where they do not say yet."""
+
+    pending_records: int | None
+    watermark_lag_seconds: float | None
 
 
 class Cluster:
@@ -89,6 +99,16 @@ class Cluster:
     def late_events(self, job_id: str) -> int:
         """How many events the job has listed as late since it started, or was restarted: Flink's metric late_events."""
         return sum(int(metric["sum"]) for _, metric in self._metrics(job_id, re.compile(r"\.late_events$")))
+
+    def progress(self, job_id: str) -> Progress:
+        """Over all sources: what is not read yet, and the lag of the watermark that is the furthest behind."""
+        pending, lags_ms = [], []
+        for match, metric in self._metrics(job_id, re.compile(r"^Source__.*\.(pendingRecords|watermarkLag)$")):
+            if match[1] == "pendingRecords":
+                pending.append(int(metric["sum"]))
+            elif metric["max"] < NO_WATERMARK_MS:
+                lags_ms.append(metric["max"])
+        return Progress(sum(pending) if pending else None, max(lags_ms) / 1000 if lags_ms else None)
 
     def _metrics(self, job_id: str, wanted: re.Pattern[str]) -> Iterator[tuple[re.Match[str], dict[str, Any]]]:
         """Each metric of that name in each vertex, over its subtasks."""

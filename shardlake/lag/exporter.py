@@ -12,11 +12,12 @@ from shardlake.errors import ShardlakeError
 from shardlake.lag import metrics as of
 from shardlake.lag.families import FAMILIES
 from shardlake.lag.sampling import Sample
-from shardlake.lag.text import family
-from shardlake.metric import Metric
+from shardlake.lag.text import family, labels
+from shardlake.metric import Metric, Values
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Samples = Iterable[tuple[Metric, Iterable[tuple[str, float]]]]
+Labelled = Iterable[tuple[Metric, Iterable[tuple[str, float]]]]
+"""Metrics with their values, each with its labels as text."""
 
 
 class Exporter:
@@ -25,7 +26,7 @@ class Exporter:
     def __init__(
         self,
         take: Callable[[], Sample],
-        others: Collection[Callable[[], Samples]] = (),
+        others: Collection[Callable[[], Values]] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._take = take
@@ -40,7 +41,7 @@ class Exporter:
             family(metric, samples) for metric, samples in self._all(names) if not names or metric.name in names
         )
 
-    def _all(self, names: Collection[str]) -> Samples:
+    def _all(self, names: Collection[str]) -> Labelled:
         with self._lock:
             began = time.perf_counter()
             try:
@@ -55,7 +56,8 @@ class Exporter:
                     if not names or metric.name in names:
                         yield metric, samples_of(sample)
         for other in self._others:
-            yield from other()
+            for metric, values in other():
+                yield metric, [(labels(metric.labels, given), value) for given, value in values]
 
 
 def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:

@@ -28,4 +28,4 @@ def family(metric: Metric, samples: Iterable[tuple[str, float]]) -> str:
 def _number(value: float) -> str:
     if isinstance(value, int):
         return str(value)
-    return "+Inf" if value == float("inf") else f"{value:.3f}"
+    return "+Inf" if value == float("inf") else f"{value:.10g}"

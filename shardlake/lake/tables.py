@@ -118,13 +118,18 @@ def _parts_to_list(within: Range) -> list[str]:
     return [""]
 
 
-def _touches(hour: Folder, within: Range) -> bool:
+def begin_of(hour: Folder) -> datetime | None:
+    """When the hour of a folder begins; None for a folder of no hour, which no job has written."""
     try:
         year, month, day, begin = (int(part.partition("=")[2]) for part in hour.parts[-4:])
-        first = datetime(year, month, day, begin, tzinfo=UTC)
-    except ValueError:  # no folder of an hour: nothing that the jobs wrote
-        return False
-    return within.touches(first, first + HOUR)
+        return datetime(year, month, day, begin, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _touches(hour: Folder, within: Range) -> bool:
+    begin = begin_of(hour)
+    return begin is not None and within.touches(begin, begin + HOUR)
 
 
 def lake_tables(lake: Folder, pipeline: Pipeline) -> list[LakeTable]:

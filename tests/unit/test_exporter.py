@@ -141,7 +141,7 @@ def test_a_broker_that_is_down_is_said_and_no_lag_is_claimed_until_it_is_back() 
 def test_other_metrics_are_told_of_also_where_the_broker_is_down() -> None:
     other = Metric("other_seconds", metrics.UP.kind, "Of another.", ("table",))
     one = Exporter(
-        sampler(Unavailable("gone")).sample, [lambda: [(other, [('{table="a"}', 1.5)])]]
+        sampler(Unavailable("gone")).sample, [lambda: [(other, [(("a",), 1.5)])]]
     )  # fmt: skip
     assert scrape(one) == {"shardlake_lag_up": {(): 0}, "other_seconds": {("a",): 1.5}}
 
