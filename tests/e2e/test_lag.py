@@ -1,0 +1,276 @@
+"""Lag of groups in every odd state that a broker can be in, by the sampler, against what is known here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from shardlake import topics
+from shardlake.errors import Unavailable
+from shardlake.lag.broker import Broker
+from shardlake.lag.exporter import Exporter
+from shardlake.lag.reader import Reader
+from shardlake.lag.sampling import Sampler
+from shardlake.lag.shard import Shard
+from shardlake.lag.status import Status
+from shardlake.testing.stack import RunningStack, running_stack
+from tests.support import ROOT, wait_for
+
+pytestmark = pytest.mark.e2e
+
+APPENDED = {"message.timestamp.type": "LogAppendTime"}
+
+
+class Cluster:
+    """Topics and commits, made by hand."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        self.stack = stack
+        self.servers = stack.settings.kafka_bootstrap_servers
+        self.admin = AdminClient({"bootstrap.servers": self.servers})
+
+    def topic(self, config: dict[str, str] | None = None, partitions: int = 1, name: str | None = None) -> str:
+        name = name or f"t-{uuid4().hex[:8]}"
+        new = NewTopic(name, partitions, config=config or {})
+        self.admin.create_topics([new])[name].result()
+        return name
+
+    def send(self, topic: str, *values: bytes | None, key: bytes | None = b"k", partition: int = 0, **how: int) -> None:
+        producer = Producer({"bootstrap.servers": self.servers})
+        for value in values:
+            producer.produce(topic, value, key, partition, **how)
+        assert producer.flush(10) == 0
+
+    def commit(self, topic: str, offset: int, group: str | None = None, partition: int = 0) -> str:
+        group = group or f"g-{uuid4().hex[:8]}"
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": group})
+        consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+        consumer.close()
+        return group
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_stack(ROOT, tmp_path_factory.mktemp("state")) as stack:
+        yield Cluster(stack)
+
+
+@pytest.fixture
+def sampler(cluster: Cluster) -> Iterator[Sampler]:
+    one = Sampler.of(cluster.servers)
+    yield one
+    one.close()
+
+
+def of(sampler: Sampler, group: str) -> Shard:
+    (shard,) = sampler.sample().of(group)
+    return shard
+
+
+def test_iterator_age_is_that_of_the_record_that_waits(cluster: Cluster, sampler: Sampler) -> None:
+    """A producer of ten records a second, and a group that is at the fifth of them, then at the fifteenth."""
+    topic = cluster.topic(APPENDED)
+    group = cluster.commit(topic, 5)
+    for _ in range(30):
+        cluster.send(topic, b"x")
+        sampler.sample()
+        time.sleep(0.1)
+    arrivals = {m.offset(): m.timestamp()[1] for m in topics.read(cluster.servers, topic)}
+    for offset in (5, 15):
+        cluster.commit(topic, offset, group)
+        shard = of(sampler, group)
+        truth = (shard.now_ms - arrivals[offset]) / 1000
+        assert shard.is_measured
+        assert shard.records == 30 - offset
+        assert shard.measured_seconds == shard.seconds == pytest.approx(truth, abs=0.001)
+        # Between two samples there was one record: at most as far off as these are apart.
+        assert shard.interpolated_seconds == pytest.approx(truth, abs=0.5)
+
+
+def test_a_transaction_that_is_open_is_not_waited_for_and_its_marker_is_no_record(
+    cluster: Cluster, sampler: Sampler
+) -> None:
+    topic = cluster.topic(APPENDED)
+    producer = Producer({"bootstrap.servers": cluster.servers, "transactional.id": topic})
+    producer.init_transactions()
+    producer.begin_transaction()
+    for _ in range(5):
+        producer.produce(topic, b"x")
+    producer.flush()
+    group = cluster.commit(topic, 0)
+    assert (of(sampler, group).records, of(sampler, group).seconds) == (0, 0.0)
+
+    producer.commit_transaction()
+    shard = wait_for(lambda: (one := of(sampler, group)).records and one, 10, "the transaction to be seen")
+    assert shard.records == 6  # with the marker, which nobody can know
+    assert 0 < shard.seconds < 30
+
+    cluster.commit(topic, 5, group)
+    shard = of(sampler, group)
+    assert (shard.track.end, shard.records, shard.seconds, shard.verdict.reason) == (6, 0, 0.0, "caught up")
+    cluster.send(topic, b"y")
+    shard = of(sampler, group)
+    assert (shard.track.end, shard.records) == (7, 2)
+
+
+def test_a_topic_deleted_and_made_anew_with_lower_offsets(cluster: Cluster, sampler: Sampler) -> None:
+    topic = cluster.topic(APPENDED)
+    cluster.send(topic, *[b"x"] * 50)
+    group = cluster.commit(topic, 40)
+    assert (of(sampler, group).records, of(sampler, group).track.end) == (10, 50)
+    topics.delete(cluster.servers, [topic])
+    # With a topic its groups' offsets go, and with those a group that has no member.
+    wait_for(lambda: not sampler.sample().of(group), 20, "the group's offsets to go")
+
+    cluster.topic(APPENDED, name=topic)
+    cluster.send(topic, *[b"x"] * 5)
+    cluster.commit(topic, 2, group)
+    shard = of(sampler, group)
+    assert (shard.records, shard.track.end, shard.verdict.status) == (3, 5, Status.OK)
+    assert shard.seconds == pytest.approx(0, abs=10)
+
+    cluster.commit(topic, 400, group)
+    shard = of(sampler, group)
+    assert (shard.records, shard.exported, shard.seconds, shard.verdict.status) == (0, 0, None, Status.AHEAD)
+
+
+def test_a_group_that_is_rewound(cluster: Cluster, sampler: Sampler) -> None:
+    topic = cluster.topic(APPENDED)
+    cluster.send(topic, *[b"x"] * 50)
+    group = cluster.commit(topic, 40)
+    of(sampler, group)
+    cluster.commit(topic, 10, group)
+    shard = of(sampler, group)
+    assert (shard.verdict.status, shard.verdict.reason) == (Status.REWIND, "went back from 40, is at 10")
+    assert shard.records == 40
+
+
+def test_empty_compacted_and_cut_topics(cluster: Cluster, sampler: Sampler) -> None:
+    empty = cluster.topic(partitions=2)
+    group = cluster.commit(empty, 0)
+    first, second = sampler.sample().of(group)
+    assert (first.exported, first.seconds, first.verdict.reason) == (0, 0.0, "caught up")
+    assert (second.exported, second.seconds, second.verdict.status) == (-1, None, Status.NOT_STARTED)
+
+    cut = cluster.topic(APPENDED)
+    cluster.send(cut, *[b"x"] * 20)
+    group = cluster.commit(cut, 3)
+    cluster.admin.delete_records([TopicPartition(cut, 0, 8)])
+    shard = wait_for(lambda: (one := of(sampler, group)).track.first == 8 and one, 20, "the records to go")
+    assert (shard.records, shard.verdict.status) == (12, Status.LOST)
+    assert shard.verdict.reason == "5 offsets went with retention before they were read"
+    assert shard.seconds is not None
+    assert 0 < shard.seconds < 60
+
+    # The segment that is written is never compacted: it is rolled by its smallest size.
+    compacted = cluster.topic(
+        APPENDED
+        | {
+            "cleanup.policy": "compact",
+            "segment.ms": "100",
+            "min.cleanable.dirty.ratio": "0.0",
+            "max.compaction.lag.ms": "100",
+        }
+    )
+    for _ in range(5):
+        cluster.send(compacted, b"x", key=b"same")
+        time.sleep(0.15)
+
+    def left() -> list[Any]:
+        return list(topics.read(cluster.servers, compacted))
+
+    wait_for(lambda: left()[0].offset() > 1, 60, "the topic to be compacted")
+    group = cluster.commit(compacted, 1)
+    shard = of(sampler, group)
+    assert shard.records == 4  # with the holes, which nobody can know
+    assert shard.measured_seconds == (shard.now_ms - left()[0].timestamp()[1]) / 1000
+
+
+def test_a_time_in_the_future_says_nothing_of_the_age(cluster: Cluster, sampler: Sampler) -> None:
+    topic = cluster.topic({"message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": str(10**12)})
+    group = cluster.commit(topic, 0)
+    sampler.sample()
+    cluster.send(topic, b"x", timestamp=int(time.time() * 1000) + 3_600_000)
+    shard = of(sampler, group)
+    assert shard.records == 1
+    assert shard.measured_seconds is None
+    assert shard.seconds == shard.interpolated_seconds
+    assert shard.seconds is not None
+    assert 0 <= shard.seconds < 10
+
+
+def test_a_hundred_groups_that_come_and_go(cluster: Cluster, sampler: Sampler) -> None:
+    topic = cluster.topic()
+    cluster.send(topic, *[b"x"] * 5)
+    exporter = Exporter(sampler.sample)
+
+    def told() -> set[str]:
+        lines = exporter.text(["kafka_consumergroup_lag"]).splitlines()
+        return {line.split('"')[1] for line in lines if topic in line}
+
+    names = [f"churn-{n}-{topic}" for n in range(100)]
+    consumer = {"bootstrap.servers": cluster.servers}
+    for name in names:
+        one = Consumer(consumer | {"group.id": name})
+        one.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
+        one.close()
+    assert told() == set(names)
+    for future in cluster.admin.delete_consumer_groups(names[:60]).values():
+        future.result()
+    assert told() == set(names[60:])
+    for future in cluster.admin.delete_consumer_groups(names[60:]).values():
+        future.result()
+    assert told() == set()
+
+
+def test_a_process_that_asks_and_dies_is_started_again(cluster: Cluster) -> None:
+    broker = Broker(cluster.servers)
+    topic = cluster.topic()
+    broker.ask()
+    first = broker.pid
+    assert first is not None
+    os.kill(first, signal.SIGSEGV)
+    answers = broker.ask()
+    assert topic in answers.ends
+    assert broker.pid not in (None, first)
+    broker.close()
+    assert broker.pid is None
+
+
+def test_a_broker_that_stands_still_is_said_and_lag_is_told_once_it_goes_on(cluster: Cluster) -> None:
+    topic = cluster.topic(APPENDED)
+    cluster.send(topic, *[b"x"] * 5)
+    group = cluster.commit(topic, 1)
+
+    class Impatient(Broker):
+        def ask(self, seconds: float = 3) -> object:  # type: ignore[override]
+            return super().ask(seconds)
+
+    sampler = Sampler(Impatient(cluster.servers), Reader(cluster.servers))
+    assert of(sampler, group).records == 4
+    pid = cluster.stack.stack.servers["kafka"].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="No Kafka broker answers"):
+            sampler.sample()
+        assert time.monotonic() - began < 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    def told() -> bool:
+        try:
+            return of(sampler, group).records == 4
+        except (Unavailable, ValueError):
+            return False
+
+    wait_for(told, 40, "the lag again")
+    sampler.close()
