@@ -45,24 +45,27 @@ class Freshness:
             self._tables = self._look_up()
         for table in self._tables:
             known = self._newest.get(table.name)
-            # Rows come to older hours too, and make nothing newer.
-            files = table.files(Range(known, now + AHEAD)) if known else _of_last_hour(table)
-            read = self._read.get(table.name, set())
-            times = [time for file in files if file not in read and (time := _newest(file, table.time_column))]
-            self._read[table.name] = set(files)
-            if times:
-                self._newest[table.name] = max([*times, *([known] if known else [])])
+            newest = self._of_new_files(table, Range(known, now + AHEAD)) if known else self._first(table)
+            if newest:  # rows come to older hours too, and make nothing newer
+                self._newest[table.name] = max(newest, known or newest)
         return dict(self._newest)
 
+    def _first(self, table: LakeTable) -> datetime | None:
+        """That of the last hour in which there is one."""
+        for hour in reversed(list(table.hours())):
+            begin = begin_of(hour)
+            newest = self._of_new_files(table, Range(begin, begin)) if begin else None
+            if newest:
+                return newest
+        return None
 
-def _of_last_hour(table: LakeTable) -> list[Folder]:
-    """The files of the last hour that has some."""
-    for hour in reversed(list(table.hours())):
-        begin = begin_of(hour)
-        files = table.files(Range(begin, begin)) if begin else []
-        if files:
-            return files
-    return []
+    def _of_new_files(self, table: LakeTable, within: Range) -> datetime | None:
+        files = table.files(within)
+        read = self._read.get(table.name, set())
+        self._read[table.name] = set(files)
+        return max(
+            (time for file in files if file not in read and (time := _newest(file, table.time_column))), default=None
+        )
 
 
 def _newest(file: Folder, column: str) -> datetime | None:
