@@ -45,8 +45,10 @@ def machine(stack: dict[str, Any] | None, port_base: int) -> Iterator[Finding]:
         yield Finding("stack", True, f"running, launcher process {stack['launcher_pid']}, data {stack['data']}")
         return
     try:
-        Ports.from_base(port_base).check()
-        yield Finding("ports", True, f"{port_base + 2} to {port_base + 9} are free")
+        ports = Ports.from_base(port_base)
+        ports.check()
+        row = f"{ports.flink_jobmanager_metrics} to {ports.flink_taskmanager_data}"
+        yield Finding("ports", True, f"{row} and {ports.flink_taskmanager_metrics} are free")
     except ShardlakeError as error:
         yield Finding("ports", False, error.message, error.hint)
 

@@ -27,6 +27,12 @@ AVRO = "org.apache.flink.avro.shaded.org.apache.avro.limits"
 MAX_VALUE_BYTES = 1_048_576
 JOBMANAGER_MAIN = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER_MAIN = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+REPORTER = "metrics.reporter.prometheus"
+ON_LOOPBACK = [
+    "-Dcom.sun.net.httpserver.HttpServerProvider=io.shardlake.flink.LoopbackHttpServers",
+    "--add-exports=jdk.httpserver/sun.net.httpserver=ALL-UNNAMED",
+]
+"""Flink's reporter takes a port, but no address, and so would listen on every one."""
 SETTINGS = {
     # Its REST API has no password: it runs no jar of whoever reaches it, and cancels nothing.
     "web.submit.enable": "false",
@@ -40,6 +46,8 @@ SETTINGS = {
     "metrics.fetcher.update-interval": 500,
     # The job manager's own: in a job's settings it does nothing.
     "execution.checkpointing.num-retained": 3,
+    # For Prometheus; each manager listens on 9249 where nothing else is said.
+    f"{REPORTER}.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
 }
 """Of every Flink of ours, here or in containers."""
 
@@ -60,12 +68,12 @@ def jobmanager(folder: Path, ports: Ports, *, s3: S3 | None = None, train: bool 
 
     With `s3` both managers load the file system for it."""
     configuration = _configuration(folder, ports, s3)
-    options = [*jobmanager_options(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
+    options = [*jobmanager_options(), *ON_LOOPBACK, f"-Dlog4j2.configurationFile={log4j(configuration)}"]
     return ServerPlan(
         name="jobmanager",
         command=[
             *java("jobmanager", folder, heap_mb=512, options=options, train=train),
-            *_main(JOBMANAGER_MAIN, configuration),
+            *_main(JOBMANAGER_MAIN, configuration, ports.flink_jobmanager_metrics),
         ],
         address=rest_url(ports),
         ready=lambda: _slots(ports) is not None,
@@ -78,13 +86,13 @@ def taskmanager(
 ) -> ServerPlan:
     """The task manager. It alone is told the key that masks PII, by the variables `pii`."""
     configuration = _configuration(folder, ports, s3)
-    options = [*taskmanager_options(), f"-Dlog4j2.configurationFile={log4j(configuration)}"]
+    options = [*taskmanager_options(), *ON_LOOPBACK, f"-Dlog4j2.configurationFile={log4j(configuration)}"]
     heap_mb = TASK_HEAP_MB + FRAMEWORK_HEAP_MB
     return ServerPlan(
         name="taskmanager",
         command=[
             *java("taskmanager", folder, heap_mb=heap_mb, options=options, train=train),
-            *_main(TASKMANAGER_MAIN, configuration),
+            *_main(TASKMANAGER_MAIN, configuration, ports.flink_taskmanager_metrics),
         ],
         address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
@@ -111,8 +119,10 @@ def _slots(ports: Ports) -> int | None:
     return slots
 
 
-def _main(main_class: str, configuration: Path) -> list[str]:
-    return ["-cp", layout.class_path(layout.FLINK / "lib"), main_class, "--configDir", str(configuration)]
+def _main(main_class: str, configuration: Path, metrics_port: int) -> list[str]:
+    # The two have one configuration between them, but not this port.
+    own = f"-D{REPORTER}.port={metrics_port}"
+    return ["-cp", layout.class_path(layout.FLINK / "lib"), main_class, "--configDir", str(configuration), own]
 
 
 def _environment(configuration: Path, s3: S3 | None) -> dict[str, str]:

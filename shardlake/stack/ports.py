@@ -10,7 +10,7 @@ import psutil
 from shardlake.errors import BadInput, Unavailable
 
 HOST = "127.0.0.1"
-LAST = 18
+FIRST, LAST = 1, 19
 LEFT_OUT = 11
 """From the default base this is 9101, where `shardlake lag --serve` and other exporters are."""
 
@@ -22,6 +22,7 @@ class Ports:
     Those whose names begin with `s3` are taken only where the stack has an S3 server.
     """
 
+    flink_jobmanager_metrics: int
     kafka: int
     kafka_controller: int
     registry: int
@@ -38,15 +39,17 @@ class Ports:
     s3_volume_grpc: int
     s3_filer: int
     s3_filer_grpc: int
+    flink_taskmanager_metrics: int
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
-        """Ports base + 2 to base + 9; S3's are base + 10 and base + 12 to base + 18. Raises BadInput where these are no
-        user ports."""
-        if not 1022 <= base <= 65535 - LAST:
+        """Ports base + 1 to base + 9, and base + 19; S3's are base + 10 and base + 12 to base + 18. Raises BadInput
+        where these are no user ports."""
+        least, most = 1024 - FIRST, 65535 - LAST
+        if not least <= base <= most:
             msg = f"The port base {base} is out of range."
-            raise BadInput(msg, f"Choose one from 1022 to {65535 - LAST}: the servers take base + 2 to base + {LAST}.")
-        return cls(*(base + distance for distance in range(2, LAST + 1) if distance != LEFT_OUT))
+            raise BadInput(msg, f"Choose one from {least} to {most}: the servers take base + {FIRST} to base + {LAST}.")
+        return cls(*(base + distance for distance in range(FIRST, LAST + 1) if distance != LEFT_OUT))
 
     def check(self, *, s3: bool = False) -> None:
         """Raises Unavailable naming each taken port and the process that holds it."""
