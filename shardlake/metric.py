@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
 
 
 class Kind(StrEnum):
@@ -26,13 +27,11 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
 
-    def gauge(self, registry: CollectorRegistry) -> Gauge:
-        """One that a program sets itself."""
-        return Gauge(self.name, self.help, self.labels, registry=registry)
+    def family(self) -> Family:
+        """One without samples, for a program that reads its numbers at each scrape."""
+        from prometheus_client.metrics_core import Metric as Family
 
-    def counter(self, registry: CollectorRegistry) -> Counter:
-        """One that a program raises itself."""
-        return Counter(self.name, self.help, self.labels, registry=registry)
+        return Family(self.name.removesuffix("_total"), self.help, self.kind.value)
 
 
 Samples: TypeAlias = list[tuple[tuple[str, ...], float]]

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from shardlake.avro.codec import encoder
 from shardlake.avro.registry import Registry
@@ -70,6 +75,40 @@ def event(number: int, **fields: Any) -> dict[str, Any]:
         "client_address": f"10.0.0.{number % 250}",
         **fields,
     }
+
+
+Series = dict[str, dict[frozenset[tuple[str, str]], float]]
+"""Values by a metric's name and its labels."""
+
+
+def scrape(port: int) -> Series:
+    """What is served there; nothing where nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return series(answer.read().decode())
+    except OSError:
+        return {}
+
+
+def collected(collector: Collector) -> Series:
+    """What a scrape of it would say."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return series(generate_latest(registry).decode())
+
+
+def series(text: str) -> Series:
+    """The samples in the text of a scrape."""
+    found: Series = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[labels(**sample.labels)] = sample.value
+    return found
+
+
+def labels(**values: str) -> frozenset[tuple[str, str]]:
+    """As the keys of a series."""
+    return frozenset(values.items())
 
 
 class Topic:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from shardlake.errors import BadInput
+from shardlake.exposition import ON_LOOPBACK, Address
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
@@ -61,6 +62,10 @@ def _work(
     instance: Annotated[
         str | None, typer.Option(help="Static members: this, a dash and a number are their ids.")
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve metrics for Prometheus: the first worker here, each other on the next.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Their address; 0.0.0.0 in a container only.")] = ON_LOOPBACK,
 ) -> Any:
     """The `Work`, checked, with its topic of dead letters made. Raises BadInput."""
     from shardlake import topics
@@ -103,6 +108,7 @@ def _work(
         lane_memory_bytes=lane_memory_mb << 20 if lane_memory_mb else None,
         protocol=protocol.value,
         instance=instance,
+        metrics=None if metrics_port is None else Address(metrics_host, metrics_port),
     )
 
 

@@ -105,6 +105,8 @@ class Settled:
     done: Sequence[Message] = ()
     dead: list[tuple[Message, Failure]] = field(default_factory=list)
     wait_seconds: float = 0.0
+    retried: int = 0
+    """How many records are to be tried again."""
 
 
 class Attempts:
@@ -118,6 +120,13 @@ class Attempts:
     def next(self) -> Unit | None:
         """The unit to try now; it stays the one to try until `settle`."""
         return self._left[-1] if self._left else None
+
+    @property
+    def messages(self) -> list[Message]:
+        """Those of the unit to try now, none where nothing is left; may be read from another thread."""
+        for unit in reversed(self._left):
+            return unit.messages
+        return []
 
     def too_old(self, now_ms: int) -> list[tuple[Message, Failure]]:
         """Take those out of the next unit that must not be tried any more."""
@@ -175,3 +184,4 @@ class Attempts:
         else:
             self._left.append(Unit(messages, failures, deaths))
             settled.wait_seconds = self._contract.wait_seconds(failures)
+            settled.retried += len(messages)

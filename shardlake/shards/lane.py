@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shardlake.shards.contract import Attempts, Failure, Reply, Unit
 from shardlake.shards.handler import NEVER, Consumer, Form
@@ -30,6 +30,13 @@ class Working:
     unit: Unit
 
 
+class Place(NamedTuple):
+    """Which record a lane is at; where it has nothing to do, the last of what it had."""
+
+    message: Message
+    is_done: bool
+
+
 class Lane:
     """Used by its own thread, but for `box`, `end`, `give_up` and what is read of it."""
 
@@ -41,6 +48,7 @@ class Lane:
         self.handler = shard.options.make_handler(consumer, shard.shard_id, self._checkpointed)
         self.calls = 0
         self.working: Working | None = None
+        self._latest: tuple[Task, Attempts] | None = None
         self._lock = threading.Lock()
         self._given_up = False
         self._stop_from = NEVER
@@ -65,6 +73,14 @@ class Lane:
             at = min(self.handler.done.value, last) if self._form is Form.RECORD else last
             self._highest_begun = max(self._highest_begun, messages[at].offset())
         return self._highest_begun
+
+    def place(self) -> Place | None:
+        """None before its first task."""
+        if self._latest is None:
+            return None
+        task, attempts = self._latest
+        messages = attempts.messages
+        return Place(messages[0], False) if messages else Place(task.messages[-1], True)
 
     def end(self, stop_from: int) -> None:
         """Begin with no record from there on, and end when nothing is left before."""
@@ -119,6 +135,7 @@ class Lane:
             self.handler.shutdown_requested()
 
     def _work(self, task: Task, attempts: Attempts) -> None:
+        self._latest = task, attempts
         while not self._given_up:
             for message, failure in attempts.too_old(time.time_ns() // 1_000_000):
                 self._bury(message, failure)
@@ -156,6 +173,8 @@ class Lane:
             self._shard.finish(offsets(settled.done))
         for message, failure in settled.dead:
             self._bury(message, failure)
+        if settled.retried:
+            self._shard.count_retries(settled.retried)
         self._shard.say_failed(unit, reply, settled)
         if reply.unavailable:
             self._shard.say_waiting(reply.unavailable)
@@ -171,7 +190,7 @@ class Lane:
         if self._form is Form.PROCESSOR and offset in self._handed:
             self._handed.remove(offset)
             self._shard.park(-1)
-        self._shard.finish([offset])
+        self._shard.finish([offset], dead=True)
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from shardlake.errors import ShardlakeError
 from shardlake.shards.contract import Contract, Failure, Reply, Settled, Unit
+from shardlake.shards.counts import Counts
 from shardlake.shards.dead_letters import DeadLetters, Source
 from shardlake.shards.handler import Consumer, Form, LaneHandler
 from shardlake.shards.lane import Lane
@@ -53,6 +54,7 @@ class Shard:
     ) -> None:  # fmt: skip
         """`position` is the offset of the next record."""
         self.shard_id, self.source, self.options, self.say = shard_id, source, options, say
+        self.counts = Counts()
         self.at_end = False
         self.error: BaseException | None = None
         self.end_offset = position
@@ -73,7 +75,7 @@ class Shard:
         self._idle: list[Lane] = []
         self._hung: list[Lane] = []
         self._seen: dict[Lane, tuple[tuple[int, int], float]] = {}
-        self._lanes: list[Lane] = [Lane(self, consumer) for _ in range(options.factor)]
+        self.lanes: list[Lane] = [Lane(self, consumer) for _ in range(options.factor)]
 
     @property
     def position(self) -> int:
@@ -130,7 +132,7 @@ class Shard:
         limit = self.options.contract.timeout_seconds
         if limit is None:
             return
-        for lane in list(self._lanes):
+        for lane in list(self.lanes):
             at = (lane.calls, lane.handler.done.value)
             before = self._seen.get(lane)
             if lane.working is None or before is None or before[0] != at:
@@ -147,8 +149,8 @@ class Shard:
         if not lost:
             # Twice: until the first time has told them, lanes go on.
             for _ in range(2):
-                stop_from = max(stop_from, 1 + max(lane.begun() for lane in self._lanes))
-                for lane in self._lanes:
+                stop_from = max(stop_from, 1 + max(lane.begun() for lane in self.lanes))
+                for lane in self.lanes:
                     lane.end(stop_from)
         with self._lock:
             self._ending = True
@@ -157,21 +159,21 @@ class Shard:
                 lane.box.put(None)
             self._idle.clear()
         if lost:
-            for lane in self._lanes:
+            for lane in self.lanes:
                 lane.lose()
 
     @property
     def is_busy(self) -> bool:
         """Whether a lane is left that has not ended."""
-        return not all(lane.ended(0) for lane in self._lanes)
+        return not all(lane.ended(0) for lane in self.lanes)
 
     def await_end(self, seconds: float) -> bool:
         """Whether all lanes have ended within so long; those that have not are given up."""
         deadline = time.monotonic() + seconds
-        slow = [lane for lane in self._lanes if not lane.ended(max(0.0, deadline - time.monotonic()))]
+        slow = [lane for lane in self.lanes if not lane.ended(max(0.0, deadline - time.monotonic()))]
         for lane in slow:
             lane.give_up()
-        for lane in (*self._lanes, *self._hung):
+        for lane in (*self.lanes, *self._hung):
             lane.handler.kill()
         return not slow
 
@@ -182,13 +184,13 @@ class Shard:
         # Who takes one record at a time has told how far it is.
         blames = self._consumer.form is Form.RECORD or len(working.unit.messages) == 1
         failure = Failure("HandlerTimeout", f"the handler took more than {limit:g} s")
-        self._lanes.remove(lane)
+        self.lanes.remove(lane)
         self._seen.pop(lane, None)
         self._hung = [one for one in (*self._hung, lane) if not one.ended(0)]
         if len(self._hung) > HUNG_LANES:
             self.fail(ShardlakeError(f"{self.shard_id}: {len(self._hung)} handlers hang, and cannot be ended.", HUNG))
             return
-        self._lanes.append(Lane(self, self._consumer, (lane, working, Reply(done, error=failure, blames=blames))))
+        self.lanes.append(Lane(self, self._consumer, (lane, working, Reply(done, error=failure, blames=blames))))
 
     # The lanes' threads
 
@@ -238,10 +240,19 @@ class Shard:
             while len(self._idle) > 0 and (more := self._take()) is not None:
                 self._idle.pop().box.put(more)
 
-    def finish(self, numbers: list[int]) -> None:
-        """These are done."""
+    def finish(self, numbers: list[int], *, dead: bool = False) -> None:
+        """These are done, or `dead` letters."""
         with self._lock:
             self._window.finish(numbers)
+            if dead:
+                self.counts.dead_letters += len(numbers)
+            else:
+                self.counts.done += len(numbers)
+
+    def count_retries(self, records: int) -> None:
+        """So many are tried again."""
+        with self._lock:
+            self.counts.retries += records
 
     def park(self, count: int) -> None:
         """So many more are with a processor that will say when they are done."""

@@ -60,9 +60,11 @@ class Supervisor:
     def run(self, *, until_caught_up: bool = False) -> None:
         """Supervise, until it is stopped or, with `until_caught_up`, all shards are at their ends.
 
-        Raises ShardlakeError where a worker always dies; the others have ended then, too.
+        Raises ShardlakeError where a worker always dies; the others have ended then, too. Raises Unavailable where a
+        port for metrics is taken.
         """
         try:
+            self._work.check_ports(min(self._limits.max_workers, self._progress.shards))
             self._set(min(self._limits.min_workers, self._progress.shards))
             while not self._stopping:
                 self._start_those_due()

@@ -78,12 +78,19 @@ class Worker:
         self._position = position or InitialPosition()
         self._dead_letters = dead_letters
         self._held: dict[int, _Held] = {}
+        self.rebalances = 0
+        """How often shards were given to it or taken from it."""
         self._stopping = False
         self._ending = False
         self._broker_gone_said = 0.0
         self._full_since = 0.0
         self._next_commit = 0.0
         self._consumer = KafkaConsumer({**consumer_settings, "error_cb": self._on_error, "on_commit": self._on_commit})
+
+    @property
+    def shards(self) -> list[Shard]:
+        """Those that it holds; may be read from another thread."""
+        return [held.shard for held in tuple(self._held.values())]
 
     def stop(self) -> None:
         """Finish what is in hand, commit it, leave the group. May be called from a signal handler."""
@@ -223,6 +230,7 @@ class Worker:
             consumer.incremental_assign(partitions)
             consumer.pause(partitions)
             return
+        self.rebalances += bool(partitions)
         new = [place for place in partitions if place.partition not in self._held]
         begin = []
         for place, found, before in self._find(new):
@@ -265,6 +273,7 @@ class Worker:
             yield place, found, Lease.from_metadata(known.metadata if known else None)
 
     def _on_revoke(self, consumer: Any, partitions: list[Any]) -> None:
+        self.rebalances += bool(partitions)
         self._give_back([place.partition for place in partitions if place.partition in self._held])
         consumer.incremental_unassign(partitions)
 
@@ -301,6 +310,7 @@ class Worker:
         return True
 
     def _on_lost(self, consumer: Any, partitions: list[Any]) -> None:
+        self.rebalances += bool(partitions)
         lost = [held for place in partitions if (held := self._held.pop(place.partition, None))]
         for held in lost:
             held.shard.request_end(lost=True)

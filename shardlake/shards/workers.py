@@ -19,6 +19,7 @@ from shardlake.avro.codec import Decoder
 from shardlake.avro.registry import Registry
 from shardlake.child import die_with_parent
 from shardlake.errors import ShardlakeError
+from shardlake.exposition import Address
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.shards.contract import Contract
@@ -50,6 +51,14 @@ class Work:
     protocol: str = "consumer"
     instance: str | None = None
     """Makes static members: their ids are this, a dash and the worker's number."""
+    metrics: Address | None = None
+    """Where the first worker serves its metrics; each other one on the next port."""
+
+    def check_ports(self, workers: int) -> None:
+        """Raises Unavailable where so many could not serve their metrics."""
+        if self.metrics is not None:
+            for number in range(1, workers + 1):
+                self.metrics.of_worker(number).check()
 
 
 def open_consumer(pipeline: Path, name: str, topic: str, registry: str) -> tuple[Consumer, Decode | None]:
@@ -64,7 +73,8 @@ def open_consumer(pipeline: Path, name: str, topic: str, registry: str) -> tuple
 
 def run_workers(work: Work, count: int) -> None:
     """Run `count` workers until all have ended; SIGTERM and Ctrl-C are passed on. Raises ShardlakeError where one
-    failed."""
+    failed, Unavailable where a port for metrics is taken."""
+    work.check_ports(count)
     workers = [start_worker(work, number + 1) for number in range(count)]
 
     def pass_on(*_: Any) -> None:
@@ -135,6 +145,11 @@ def _run(work: Work, number: int, parent: int) -> None:
     )
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     try:
+        if work.metrics is not None:
+            # Only who is asked for metrics waits for what they need.
+            from shardlake.shards.metrics import ConsumerCollector
+
+            work.metrics.of_worker(number).serve(ConsumerCollector(worker, work.group))
         worker.run(until_caught_up=work.until_caught_up)
     except ShardlakeError as error:
         say(f"error: {error.message} {error.hint}".rstrip())

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Topic, copy_pipeline, event, wait_for
+from tests.support import Topic, copy_pipeline, event, scrape, wait_for
 
 pytestmark = pytest.mark.e2e
 
 EVENTS = 2_000
 RECORDS_IN = "flink_taskmanager_job_task_operator_numRecordsIn"
-Labels = frozenset[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +24,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         Topic(stack).send_events([event(number) for number in range(EVENTS)])
         Topic(stack).send([b"not an event"], [b"any"])
         yield stack
-
-
-def scrape(port: int) -> dict[str, dict[Labels, float]]:
-    """Values by name and labels; nothing where nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return {}
-    found: dict[str, dict[Labels, float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[frozenset(sample.labels.items())] = sample.value
-    return found
 
 
 def test_flink_tells_of_the_running_job_also_after_a_task_manager_was_killed(told: RunningStack) -> None:

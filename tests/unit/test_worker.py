@@ -106,3 +106,11 @@ def test_a_shard_that_goes_is_committed_with_its_lease(worker: Worker) -> None:
     assert (last.partition, last.offset) == (0, 9)
     assert '"owner":"me","epoch":1,"in_flight":0' in last.metadata
     assert list(worker._held) == [1]  # noqa: SLF001
+
+
+def test_a_worker_counts_its_rebalances_and_tells_the_shards_that_it_holds(worker: Worker) -> None:
+    assert (worker.rebalances, [shard.shard_id for shard in worker.shards]) == (1, ["t-0", "t-1"])
+    worker._on_revoke(worker._consumer, [TopicPartition("t", 0)])  # noqa: SLF001
+    assert (worker.rebalances, [shard.shard_id for shard in worker.shards]) == (2, ["t-1"])
+    worker._on_lost(worker._consumer, [TopicPartition("t", 1)])  # noqa: SLF001
+    assert (worker.rebalances, worker.shards) == (3, [])
