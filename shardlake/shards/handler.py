@@ -200,7 +200,7 @@ class Handler:
         return Reply(len(messages), rejected)
 
     def _together(self, messages: list[Message]) -> Reply:
-        records, rejected, unavailable = self._open(messages)
+        records, rejected, unavailable, _ = self._open(messages)
         if unavailable or not records:
             return Reply(0 if unavailable else len(messages), rejected, unavailable=unavailable)
         try:
@@ -215,23 +215,28 @@ class Handler:
         return Reply(len(messages), rejected, failed, reason=reason)
 
     def _by_processor(self, messages: list[Message]) -> Reply:
+        """Only up to one that is none, or those alone: a checkpoint must not pass what is no dead letter yet."""
         assert self._processor is not None
-        records, rejected, unavailable = self._open(messages)
-        if unavailable:
-            return Reply(0, rejected, unavailable=unavailable)
-        self._handed, self._highest = messages, max(self._highest, messages[-1].offset())
+        records, rejected, unavailable, count = self._open(messages, mixed=False)
+        if unavailable or rejected:
+            return Reply(count, rejected, unavailable=unavailable)
+        self._handed = messages[:count]
+        self._highest = max(self._highest, self._handed[-1].offset())
         try:
             if records:
                 self._processor.process_records(records, self)
         except BaseException as error:
-            return Reply(self.done.value, rejected, error=Failure.of(error))
-        return Reply(len(messages), rejected)
+            return Reply(self.done.value, error=Failure.of(error))
+        return Reply(count)
 
-    def _open(self, messages: list[Message]) -> tuple[list[Record], tuple[tuple[int, Failure], ...], str]:
-        """Records, those that are none, and who is down. A null value is neither."""
+    def _open(
+        self, messages: list[Message], *, mixed: bool = True
+    ) -> tuple[list[Record], tuple[tuple[int, Failure], ...], str, int]:
+        """Records, those that are none, who is down, and of how many leading messages this is: of all, or where not
+        `mixed`, of those up to the first of the other kind. A null value is of neither."""
         shard_id, decode = self._shard_id, self._decode
         if decode is None:
-            return [Record(shard_id, message, {}) for message in messages], (), ""
+            return [Record(shard_id, message, {}) for message in messages], (), "", len(messages)
         records: list[Record] = []
         rejected = []
         for index, message in enumerate(messages):
@@ -239,12 +244,18 @@ class Handler:
             if value is None:
                 continue
             try:
-                records.append(Record(shard_id, message, decode(value)))
+                data = decode(value)
             except Undecodable as error:
+                if records and not mixed:
+                    return records, (), "", index
                 rejected.append((index, _undecodable(error)))
             except Unavailable as error:
-                return [], (), error.message
-        return records, tuple(rejected), ""
+                return [], (), error.message, 0
+            else:
+                if rejected and not mixed:
+                    return [], tuple(rejected), "", index
+                records.append(Record(shard_id, message, data))
+        return records, tuple(rejected), "", len(messages)
 
 
 def _indices(messages: list[Message], records: Sequence[Record], reported: Collection[int]) -> tuple[int, ...]:

@@ -203,7 +203,8 @@ class Lane:
         self._shard.park(len(task.messages))
 
     def _checkpointed(self, sequence_number: int) -> None:
-        if self._given_up:
+        # A last checkpoint may reach past what should have been a dead letter.
+        if self._given_up or self._stuck:
             return
         done = []
         while self._handed and self._handed[0] <= sequence_number:

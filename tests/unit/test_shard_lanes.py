@@ -363,3 +363,57 @@ def test_what_waits_is_not_begun_when_the_shard_goes() -> None:
     assert case.end()
     assert case.shard.position == len(seen)
     assert len(seen) < 10
+
+
+@pytest.mark.parametrize("bad", [{4}, {0, 1}, {2, 7}, set(range(8))])
+def test_a_checkpoint_does_not_pass_what_is_no_dead_letter_yet(bad: set[int]) -> None:
+    seen: list[int] = []
+
+    class Processor(RecordProcessor):
+        def process_records(self, records: Sequence[Record], checkpointer: Checkpointer) -> None:
+            seen.extend(record.sequence_number for record in records)
+            checkpointer.checkpoint()
+
+        def shutdown_requested(self, checkpointer: Checkpointer) -> None:
+            checkpointer.checkpoint()
+
+    def decode(value: bytes) -> dict[str, Any]:
+        if int(value) in bad:
+            raise Undecodable("NoSchemaId", "none")
+        return {}
+
+    def case(*, down: bool) -> Case:
+        seen.clear()
+        made = Case(Consumer(Form.PROCESSOR, Processor), decode)
+        made.buried.down = down
+        made.shard.feed([message(offset, value=b"%d" % offset) for offset in range(8)])
+        return made
+
+    one = case(down=True)
+    wait_for(lambda: seen == list(range(min(bad))), 5, "what is before it")
+    assert one.end()
+    assert one.shard.position == min(bad)
+
+    other = case(down=False)
+    assert other.settles() == 8
+    assert seen == sorted(set(range(8)) - bad)
+    assert set(other.buried.letters) == bad
+    assert (other.shard.counts.done, other.shard.counts.dead_letters) == (8 - len(bad), len(bad))
+    assert other.end()
+
+
+def test_the_last_checkpoint_does_not_pass_a_failed_record_that_is_no_dead_letter() -> None:
+    class Processor(RecordProcessor):
+        def process_records(self, records: Sequence[Record], checkpointer: Checkpointer) -> None:
+            checkpointer.checkpoint(1)
+            raise OSError
+
+        def shutdown_requested(self, checkpointer: Checkpointer) -> None:
+            checkpointer.checkpoint()
+
+    case = Case(Consumer(Form.PROCESSOR, Processor), retries=0)
+    case.buried.down = True
+    case.shard.feed([message(offset) for offset in range(5)])
+    wait_for(lambda: case.shard.position == 2, 5, "the first checkpoint")
+    assert case.end()
+    assert case.shard.position == 2
