@@ -20,6 +20,7 @@ from shardlake.cli.follow import follow as follow_files
 from shardlake.cli.follow import say
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
+from shardlake.exposition import ON_LOOPBACK, Address
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
@@ -63,6 +64,8 @@ def produce(
     ledger: Annotated[
         Path | None, typer.Option(help="A run's folder: what becomes of each event is written there, for `verify`.")
     ] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Serve metrics for Prometheus there.")] = None,
+    metrics_host: Annotated[str, typer.Option(help="Their address; 0.0.0.0 in a container only.")] = ON_LOOPBACK,
     json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
 ) -> None:
     """Send events, and account for every one. Exit code 0 only if all were acknowledged and no line was refused."""
@@ -82,7 +85,8 @@ def produce(
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     chosen = pipeline.topic(topic) if topic else pipeline.events_topic
-    to = partial(Sending, pipeline, settings, chosen, ledger)
+    metrics = None if metrics_port is None else Address(metrics_host, metrics_port)
+    to = partial(Sending, pipeline, settings, chosen, ledger, metrics=metrics)
     if synthetic:
         module = pipeline.load_module("producers", "synthetic")
         summary = _synthetic(to, module, rate, duration, seed, poison, with_ or [])

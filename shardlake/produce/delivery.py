@@ -86,6 +86,11 @@ class Account:
         return self.acknowledged.total()
 
     @property
+    def reported(self) -> int:
+        """Of how many it is known what became of them."""
+        return self.total_acknowledged + self.failed + self.unknown
+
+    @property
     def is_complete(self) -> bool:
         """Whether every value was acknowledged."""
         return self.handed_over == self.total_acknowledged
@@ -114,7 +119,7 @@ class Delivery:
         """Where one is set before the first value, it is told what becomes of each; `finish` closes it."""
         self._batch: list[dict[str, Any]] = []
         self._batch_values = batch_values
-        self._topic = topic
+        self.topic = topic
         self._say = say
         self._said = 0.0
         self._timeout_seconds = timeout_seconds
@@ -122,6 +127,12 @@ class Delivery:
         """When how many values had been handed over, for those that are not all reported on."""
         self._producer = Producer(producer_settings(bootstrap_servers) | {"error_cb": self._on_error})
         self._check(bootstrap_servers)
+
+    @property
+    def waiting(self) -> int:
+        """Values that wait for their batch, for the broker or for its report; may be read from another thread."""
+        reported = self.account.reported  # first: none is reported before it is handed over
+        return self.account.handed_over - reported + len(self._batch)
 
     def send(
         self,
@@ -149,7 +160,7 @@ class Delivery:
         batch, self._batch = self._batch, []
         self.account.handed_over += len(batch)
         while batch:
-            queued = self._producer.produce_batch(self._topic, batch, on_delivery=self._on_delivery)
+            queued = self._producer.produce_batch(self.topic, batch, on_delivery=self._on_delivery)
             batch = self._not_queued(batch) if queued < len(batch) else []
             self._take_in(0.1 if batch else 0)
         self._take_in(seconds)
@@ -166,7 +177,7 @@ class Delivery:
         now, account = time.monotonic(), self.account
         if not self._handed_over or self._handed_over[-1][1] < account.handed_over:
             self._handed_over.append((now, account.handed_over))
-        reported = account.total_acknowledged + account.failed + account.unknown
+        reported = account.reported
         while self._handed_over and self._handed_over[0][1] <= reported:
             self._handed_over.popleft()
         if self._handed_over and now - self._handed_over[0][0] > self._timeout_seconds:
@@ -196,7 +207,7 @@ class Delivery:
             self._producer.purge()
             self._producer.flush(5)
         account = self.account
-        account.unknown += account.handed_over - account.total_acknowledged - account.failed - account.unknown
+        account.unknown += account.handed_over - account.reported
         if self.ledger is not None:
             self.ledger.close()
         return account
@@ -233,10 +244,10 @@ class Delivery:
 
     def _check(self, bootstrap_servers: str) -> None:
         try:
-            found = self._producer.list_topics(self._topic, timeout=CONNECT_SECONDS).topics[self._topic]
+            found = self._producer.list_topics(self.topic, timeout=CONNECT_SECONDS).topics[self.topic]
         except KafkaException as error:
             msg = f"No Kafka broker answers at {bootstrap_servers}: {error.args[0].str()}."
             raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
         if found.error is not None:
-            msg = f"There is no topic {self._topic} at {bootstrap_servers}."
+            msg = f"There is no topic {self.topic} at {bootstrap_servers}."
             raise BadInput(msg, "`shardlake up` makes the pipeline's topics.")

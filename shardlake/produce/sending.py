@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shardlake import topics
 from shardlake.avro.registry import Registry
+from shardlake.exposition import Address
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Delivery
 from shardlake.produce.events import Sender
@@ -31,9 +32,10 @@ class Sending:
         topic: Topic,
         ledger: Path | None,
         say: Callable[[str], None],
+        metrics: Address | None = None,
         **options: Any,
     ) -> None:
-        """`ledger` is a run's folder; `options` are those of Delivery."""
+        """`ledger` is a run's folder; metrics are served at `metrics`; `options` are those of Delivery."""
         servers = settings.kafka_bootstrap_servers
         self.settings = settings
         self.pipeline = pipeline
@@ -42,6 +44,11 @@ class Sending:
         options.setdefault("timeout_seconds", settings.delivery_seconds)
         self.delivery = Delivery(servers, topic.name, say, **options)
         self.sender = Sender(pipeline, topic, self.registry, self.delivery)
+        if metrics:
+            # Only who is asked for metrics waits for what they need.
+            from shardlake.produce.metrics import ProducerCollector
+
+            metrics.serve(ProducerCollector(self.delivery))
         if ledger:
             self.delivery.ledger = open_ledger(servers, topic.name, ledger)
 

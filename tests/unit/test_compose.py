@@ -72,6 +72,19 @@ def test_commands_know_the_same_defaults() -> None:
     assert set(written) | {compose.PROJECT} == set(example)
 
 
+def test_prometheus_asks_each_service_where_it_serves_its_metrics() -> None:
+    asked = yaml.safe_load((ROOT / "docker" / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in asked}
+    assert set(targets) >= {"lag", "flink", "consumers", "producers"}
+    for name, flag in (("lag", "--port"), ("consumers", "--metrics-port"), ("producers", "--metrics-port")):
+        for service, port in (target.split(":") for target in targets[name]):
+            command = SERVICES[service]["command"]
+            assert command[command.index(flag) + 1] == port
+            assert command[command.index(flag.replace("port", "host")) + 1] == "0.0.0.0"
+    flinks = [name for name in DEFAULT if name.startswith(("jobmanager", "taskmanager"))]
+    assert sorted(targets["flink"]) == sorted(f"{name}:9249" for name in flinks)
+
+
 def test_addresses_follow_env_and_environment(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KAFKA_2_PORT=5002\nREGISTRY_PORT=5005\n")
     found = compose.settings(tmp_path, {"REGISTRY_PORT": "6005"})

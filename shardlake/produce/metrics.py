@@ -1,0 +1,46 @@
+"""What a producer tells Prometheus, read from its account at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from shardlake.metric import Kind, Metric
+from shardlake.produce.delivery import Delivery
+
+EVENTS = Metric(
+    "shardlake_producer_events_total",
+    Kind.COUNTER,
+    "Events by what became of them: acknowledged, failed for certain, or unknown.",
+    ("topic", "outcome"),
+)
+WAITING = Metric(
+    "shardlake_producer_waiting_events",
+    Kind.GAUGE,
+    "Events that were to be sent and of which the broker has not said what became of them.",
+    ("topic",),
+)
+METRICS = (EVENTS, WAITING)
+
+
+class ProducerCollector(Collector):
+    """Of one delivery."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+
+    def collect(self) -> Iterable[Family]:
+        """Called at a scrape, from the server's thread."""
+        events, waiting = (metric.family() for metric in METRICS)
+        topic, account = {"topic": self._delivery.topic}, self._delivery.account
+        outcomes = {
+            "acknowledged": account.total_acknowledged,
+            "failed": account.failed,
+            "unknown": account.unknown,
+        }
+        for outcome, count in outcomes.items():
+            events.add_sample(EVENTS.name, {**topic, "outcome": outcome}, count)
+        waiting.add_sample(WAITING.name, topic, self._delivery.waiting)
+        return events, waiting
