@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag lock clean
+.PHONY: help setup demo demo-scale faults package images test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag metrics-page lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ bench-consumers: setup ## shards beside a plain loop, lanes beside one, and orde
 
 bench-lag: setup ## a scrape of 1,000 partitions and 20 groups beside a plain probe, and the error of ages
 	@$(BIN)/python -m bench.lag $(BENCH_ARGS)
+
+metrics-page: $(VENV)/installed ## write docs/metrics.md anew from the code
+	@$(BIN)/python -m shardlake.cli.metrics_page > docs/metrics.md
 
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
 	@$(BIN)/python -m pip install --quiet uv

@@ -50,4 +50,8 @@ class Background:
 
 def up(name: str) -> Metric:
     """Whether it answers."""
-    return Metric(f"shardlake_{name}_up", Kind.GAUGE, f"Whether the {name} answered within {STALE_SECONDS} s.")
+    return Metric(
+        f"shardlake_{name}_up",
+        Kind.GAUGE,
+        f"1 while there is an answer of {name} no older than {STALE_SECONDS} s; without one, no other series of it.",
+    )

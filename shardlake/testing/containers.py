@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from shardlake.testing.running import Running
 SERVERS = (*compose.BROKERS, "registry", "s3", "zookeeper", "jobmanager", "taskmanager-1", "taskmanager-2")
 """Without the application, producers and consumers: a test starts its own."""
 HEALTHY_SECONDS = 90
+PROMETHEUS_PORT = "PROMETHEUS_PORT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,16 @@ class RunningContainers(Running):
 
 @contextmanager
 def running_containers(
-    folder: Path, state: Path, *, checkpoint_seconds: float = 2, build: bool = True
+    folder: Path,
+    state: Path,
+    *,
+    checkpoint_seconds: float = 2,
+    build: bool = True,
+    services: Iterable[str] = SERVERS,
+    profiles: Iterable[str] = (),
 ) -> Iterator[RunningContainers]:
-    """Build and start the servers of the compose.yaml in `folder`, a pipeline's; stop them, and remove their data.
+    """Build and start the servers of the compose.yaml in `folder`, a pipeline's, or other services of it, also of
+    profiles; stop them, and remove their data.
 
     Raises Unavailable where no Docker engine answers.
     """
@@ -95,13 +103,15 @@ def running_containers(
     written.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     pipeline = Pipeline.load(folder)
     settings = Settings.read(**compose.settings(folder, variables), checkpoint_seconds=checkpoint_seconds)
-    with DockerCompose(folder, "compose.yaml", build=build, env_file=str(written), services=list(SERVERS)):
+    with DockerCompose(
+        folder, "compose.yaml", build=build, env_file=str(written), services=list(services), profiles=list(profiles)
+    ):
         provision(pipeline, settings)
         yield RunningContainers(pipeline, settings, variables, state)
 
 
 def _ports() -> list[str]:
-    return [name for name in compose.DEFAULTS if name.endswith("_PORT")]
+    return [*(name for name in compose.DEFAULTS if name.endswith("_PORT")), PROMETHEUS_PORT]
 
 
 def _free_ports(count: int) -> list[int]:
