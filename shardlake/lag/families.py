@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 
 from shardlake.lag import metrics as of
 from shardlake.lag.answers import UNKNOWN
@@ -15,28 +16,31 @@ CLUSTER = "shardlake"
 Labelled = Iterable[tuple[str, float]]
 
 
+MSK, NAMED, OWN = range(3)
+"""Families of labels of a shard."""
+
+
 def _labels(shard: Shard) -> tuple[str, str, str]:
     """Of the three families; they are kept with the shard, as they change with its owner alone."""
     kept = shard.labels
     if kept is None or kept[0] is not shard.owner:
         group, topic, partition, owner = shard.group, shard.topic, shard.partition, shard.owner
-        kept = shard.labels = (
-            owner,
+        made = (
             labels(of.GROUP_PLACE, (group, topic, partition)),
             labels(of.NAMED_PLACE, (CLUSTER, group, topic, partition, owner.host, owner.consumer_id, owner.client_id)),
             labels(of.SHARD, (group, topic, partition)),
         )
-    return kept[1], kept[2], kept[3]
+        kept = shard.labels = owner, made
+    return kept[1]
 
 
-def _of_shards(index: int, value: Callable[[Shard], float | None]) -> Callable[[Sample], Labelled]:
-    """Of each shard whose value is known, with the labels of the family of that index."""
+def _of_shards(family: int, value: Callable[[Shard], float | None]) -> Callable[[Sample], Labelled]:
+    """Of each shard whose value is known, with the labels of that family."""
 
     def samples(sample: Sample) -> Labelled:
-        for shard in sample.shards:
-            found = value(shard)
-            if found is not None:
-                yield _labels(shard)[index], found
+        return [
+            (_labels(shard)[family], found) for shard in sample.shards if (found := value(shard)) is not None
+        ]  # fmt: skip
 
     return samples
 
@@ -121,7 +125,7 @@ def _retention(sample: Sample) -> Iterator[tuple[str, float]]:
     for shard in sample.shards:
         risk = shard.retention_risk(sample.answers.retention_ms.get(shard.topic))
         if risk is not None:
-            yield _labels(shard)[2], risk
+            yield _labels(shard)[OWN], risk
 
 
 FAMILIES: list[tuple[Metric, Callable[[Sample], Labelled]]] = [
@@ -131,25 +135,25 @@ FAMILIES: list[tuple[Metric, Callable[[Sample], Labelled]]] = [
     (of.FIRST, _places(lambda sample: dict(sample.answers.firsts))),
     (of.UNDER_REPLICATED, _under_replicated),
     (of.MEMBERS, lambda sample: [(labels(of.GROUP, (n,)), g.members) for n, g in sample.groups.items()]),
-    (of.COMMITTED, _of_shards(0, lambda shard: shard.track.committed)),
-    (of.LAG, _of_shards(0, lambda shard: shard.exported)),
+    (of.COMMITTED, _of_shards(MSK, lambda shard: shard.track.committed)),
+    (of.LAG, _of_shards(MSK, attrgetter("exported"))),
     (of.LAG_SUM, _lag_sum),
-    (of.NAMED_LAG, _of_shards(1, lambda shard: shard.exported)),
-    (of.NAMED_SECONDS, _of_shards(1, _started_seconds)),
+    (of.NAMED_LAG, _of_shards(NAMED, attrgetter("exported"))),
+    (of.NAMED_SECONDS, _of_shards(NAMED, _started_seconds)),
     (of.MAX_LAG, _of_groups(max, lambda shard: shard.records)),
     (of.MAX_SECONDS, _of_groups(max, lambda shard: shard.seconds)),
     (of.SUM_LAG, _of_groups(sum, lambda shard: shard.records)),
     (of.TOPIC_SUM_LAG, _topic_sum),
     (of.STATE, _states),
-    (of.MEASURED, _of_shards(2, lambda shard: shard.measured_seconds)),
-    (of.MEASURED_AGE, _of_shards(2, _age_of_measurement)),
-    (of.INTERPOLATED, _of_shards(2, lambda shard: shard.interpolated_seconds)),
+    (of.MEASURED, _of_shards(OWN, attrgetter("measured_seconds"))),
+    (of.MEASURED_AGE, _of_shards(OWN, _age_of_measurement)),
+    (of.INTERPOLATED, _of_shards(OWN, attrgetter("interpolated_seconds"))),
     (of.INTERPOLATED_AGE, lambda sample: _ages_of_samples(sample)),
-    (of.DIFFERENCE, _of_shards(2, _difference)),
-    (of.DRAIN, _of_shards(2, lambda shard: shard.drain_seconds)),
+    (of.DIFFERENCE, _of_shards(OWN, _difference)),
+    (of.DRAIN, _of_shards(OWN, attrgetter("drain_seconds"))),
     (of.RETENTION_RISK, _retention),
     (of.STATUS, _statuses),
-    (of.HOT, lambda sample: [(_labels(shard)[2], ratio) for shard, ratio in sample.hot()]),
+    (of.HOT, lambda sample: [(_labels(shard)[OWN], ratio) for shard, ratio in sample.hot()]),
 ]
 
 
@@ -157,4 +161,4 @@ def _ages_of_samples(sample: Sample) -> Labelled:
     age = max(0.0, (sample.taken_ms - sample.answers.taken_ms) / 1000)
     for shard in sample.shards:
         if shard.interpolated_seconds is not None:
-            yield _labels(shard)[2], age
+            yield _labels(shard)[OWN], age

@@ -14,7 +14,7 @@ class Shard:
     """Kept from sample to sample. All ages are in seconds, at `now_ms`, the time of the last sample."""
 
     __slots__ = (
-        "group", "interpolated_ms", "labels", "measured", "now_ms", "owner", "partition", "records",
+        "exported", "group", "interpolated_ms", "labels", "measured", "now_ms", "owner", "partition", "records",
         "topic", "track",
     )  # fmt: skip
 
@@ -26,11 +26,10 @@ class Shard:
         """Of the record that waits, or of one that waited before it."""
         self.interpolated_ms: float | None = None
         """When the record that waits arrived, by the samples; None where they do not tell."""
-        self.records = track.lag
-        """Records behind; what has not started is behind by all there are."""
         self.now_ms = track.seen_ms
-        self.labels: tuple[Member, str, str, str] | None = None
+        self.labels: tuple[Member, tuple[str, str, str]] | None = None
         """For the exporter, which writes them again and again."""
+        self.count()
 
     @property
     def waiting(self) -> int:
@@ -52,11 +51,9 @@ class Shard:
     def count(self) -> None:
         """What has changed changes the records behind."""
         self.records = 0 if self.is_empty else self.track.lag
-
-    @property
-    def exported(self) -> int:
-        """The records as the exporter shows them: -1 where the group has not started, never 0."""
-        return self.records if self.has_started else NOT_STARTED_LAG
+        """Records behind; what has not started is behind by all there are."""
+        self.exported = self.records if self.has_started else NOT_STARTED_LAG
+        """The same as the exporter shows it: -1 where the group has not started, never 0."""
 
     @property
     def is_measured(self) -> bool:

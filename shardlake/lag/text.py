@@ -19,13 +19,14 @@ def labels(names: Sequence[str], values: Iterable[object]) -> str:
 def family(metric: Metric, samples: Iterable[tuple[str, float]]) -> str:
     """A metric with its samples, as (labels, value); '' without any."""
     name = metric.name
-    lines = [f"{name}{labelled} {_number(value)}\n" for labelled, value in samples]
+    lines = [
+        f"{name}{labelled} {value}\n" if isinstance(value, int) else f"{name}{labelled} {_number(value)}\n"
+        for labelled, value in samples
+    ]
     if not lines:
         return ""
     return f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n{''.join(lines)}"
 
 
 def _number(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
     return "+Inf" if value == float("inf") else f"{value:.10g}"
