@@ -11,7 +11,11 @@ CHECKPOINT_AGE = Metric(
     Kind.GAUGE,
     "Since the last completed checkpoint, with which rows become visible; before the first, since the start.",
 )
-PENDING = Metric("shardlake_flink_pending_records", Kind.GAUGE, "Records that the jobs' sources have not read yet.")
+PENDING = Metric(
+    "shardlake_flink_pending_records",
+    Kind.GAUGE,
+    "Records that the jobs' sources have not read yet; absent until they have read one.",
+)
 WATERMARK_LAG = Metric(
     "shardlake_flink_watermark_lag_seconds",
     Kind.GAUGE,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -134,3 +136,35 @@ def test_flink_tells_of_the_running_job_also_after_a_task_manager_was_killed(tol
     assert running == 1
     told.stack.restart("taskmanager")
     wait_for(lambda: scrape(ports.flink_taskmanager_metrics), 30, "metrics of the new task manager")
+
+
+def test_the_lag_exporter_tells_of_the_jobs_and_of_what_a_reader_of_the_lake_sees(told: RunningStack) -> None:
+    """After the test before: its job runs, on a task manager that was killed and came back."""
+    port = free_port_base() + 1
+    exporter = told.start("lag", "--serve", "--port", str(port))
+
+    def one(name: str, **of: str) -> float | None:
+        return scrape(port).get(name, {}).get(labels(**of))
+
+    wait_for(lambda: one("shardlake_flink_running_jobs") == 1, 30, "the jobs")
+    wait_for(lambda: one("shardlake_flink_restarts"), 60, "the restart")
+    # A source that has read nothing since its start does not say how much there is.
+    Topic(told).send_events([event(number) for number in range(EVENTS, EVENTS + 100)])
+    wait_for(lambda: one("shardlake_flink_pending_records") == 0, 60, "all to be read")
+    age = wait_for(lambda: one("shardlake_flink_checkpoint_age_seconds"), 30, "a checkpoint")
+    assert age < 30
+    fresh = wait_for(lambda: one("shardlake_lake_freshness_seconds", table="app_logs"), 60, "rows")
+    (newest,) = json.loads(told.shardlake("query", "--json", "select max(event_time) as newest from app_logs"))
+    truth = datetime.now(UTC) - datetime.fromisoformat(newest["newest"]).replace(tzinfo=UTC)
+    assert fresh == pytest.approx(truth.total_seconds(), abs=30)
+
+    told.shardlake("jobs", "stop")
+    wait_for(lambda: one("shardlake_flink_running_jobs") == 0, 30, "the jobs to be gone")
+    assert one("shardlake_flink_up") == 1
+    assert one("shardlake_flink_checkpoint_age_seconds") is None
+    told.stack.servers["jobmanager"].kill()
+    wait_for(lambda: one("shardlake_flink_up") == 0, 40, "Flink to be gone")
+    assert one("shardlake_lag_up") == 1
+    assert one("shardlake_flink_running_jobs") is None
+    exporter.terminate()
+    assert "No Flink answers" in exporter.communicate(timeout=10)[0]
