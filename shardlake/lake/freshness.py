@@ -16,11 +16,13 @@ from shardlake.storage import Folder
 FRESHNESS = Metric(
     "shardlake_lake_freshness_seconds",
     Kind.GAUGE,
-    "Now - the newest event time that a reader of the table sees; absent while it has no row.",
+    "Now - the newest event time, of those that have passed, that a reader of the table sees; absent without one.",
     ("table",),
 )
 AHEAD = timedelta(hours=2)
 """An event's time is an hour after its arrival at most."""
+CLOCKS = timedelta(seconds=1)
+"""By so much a producer's clock may be ahead of ours."""
 
 
 class Freshness:
@@ -31,6 +33,7 @@ class Freshness:
         self._tables: list[LakeTable] | None = None
         self._newest: dict[str, datetime] = {}
         self._read: dict[str, set[Folder]] = {}
+        self._to_come: dict[str, list[datetime]] = {}
 
     def samples(self) -> Values:
         """As metrics, now."""
@@ -39,33 +42,38 @@ class Freshness:
         yield FRESHNESS, ages
 
     def newest(self, now: datetime) -> dict[str, datetime]:
-        """The newest event time by table; one without a row is left out. Raises OSError or Unavailable where the lake
-        is not there."""
+        """The newest event time that has passed, by table; one without is left out. Raises OSError or Unavailable where
+        the lake is not there."""
         if self._tables is None:
             self._tables = self._look_up()
         for table in self._tables:
             known = self._newest.get(table.name)
-            newest = self._of_new_files(table, Range(known, now + AHEAD)) if known else self._first(table)
-            if newest:  # rows come to older hours too, and make nothing newer
-                self._newest[table.name] = max(newest, known or newest)
+            # Rows come to older hours too, and make nothing newer.
+            found = self._of_new_files(table, Range(known, now + AHEAD)) if known else self._first(table, now)
+            # One row of a time to come would hide for an hour that no others come.
+            self._to_come[table.name] = [time for time in found if time > now + CLOCKS]
+            passed = [time for time in found if time <= now + CLOCKS]
+            if passed:
+                self._newest[table.name] = max([*passed, *([known] if known else [])])
         return dict(self._newest)
 
-    def _first(self, table: LakeTable) -> datetime | None:
-        """That of the last hour in which there is one."""
+    def _first(self, table: LakeTable, now: datetime) -> list[datetime]:
+        """Those down to the last hour in which there is one that has passed."""
+        found: list[datetime] = []
         for hour in reversed(list(table.hours())):
             begin = begin_of(hour)
-            newest = self._of_new_files(table, Range(begin, begin)) if begin else None
-            if newest:
-                return newest
-        return None
+            found += self._of_new_files(table, Range(begin, begin)) if begin else []
+            if any(time <= now + CLOCKS for time in found):
+                break
+        return found
 
-    def _of_new_files(self, table: LakeTable, within: Range) -> datetime | None:
+    def _of_new_files(self, table: LakeTable, within: Range) -> list[datetime]:
+        """The newest event time of each file that was not read before, and of those that were to come."""
         files = table.files(within)
         read = self._read.get(table.name, set())
         self._read[table.name] = set(files)
-        return max(
-            (time for file in files if file not in read and (time := _newest(file, table.time_column))), default=None
-        )
+        new = (_newest(file, table.time_column) for file in files if file not in read)
+        return [*self._to_come.pop(table.name, []), *(time for time in new if time)]
 
 
 def _newest(file: Folder, column: str) -> datetime | None:

@@ -51,8 +51,16 @@ def test_the_newest_of_all_files_whatever_hour_they_came_to_last(tmp_path: Path)
     write(tmp_path, "logs", "d.parquet", NOON - timedelta(minutes=1))
     write(tmp_path, "windows", "e.parquet", NOON)
     assert one.newest(NOON) == {"logs": NOON - timedelta(minutes=1), "windows": NOON}
+
+
+def test_a_time_to_come_hides_nothing_and_counts_when_it_has_come(tmp_path: Path) -> None:
+    one = of(tmp_path, "logs")
     write(tmp_path, "logs", "ahead.parquet", NOON + timedelta(minutes=59))
-    assert one.newest(NOON)["logs"] == NOON + timedelta(minutes=59)
+    assert one.newest(NOON) == {}
+    write(tmp_path, "logs", "a.parquet", NOON - timedelta(minutes=1))
+    for _ in range(2):
+        assert one.newest(NOON) == {"logs": NOON - timedelta(minutes=1)}
+    assert one.newest(NOON + timedelta(minutes=59)) == {"logs": NOON + timedelta(minutes=59)}
 
 
 def test_what_a_reader_does_not_see_makes_nothing_newer(tmp_path: Path) -> None:
@@ -85,8 +93,10 @@ def test_a_footer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert read == ["a.parquet", "b.parquet"]
 
 
-def test_an_age_is_never_negative_and_a_table_without_rows_has_none(tmp_path: Path) -> None:
-    soon = datetime.now(UTC) + timedelta(minutes=30)
-    write(tmp_path, "logs", "a.parquet", soon)
-    ((metric, ages),) = of(tmp_path, "logs", "empty").samples()
-    assert (metric.name, ages) == ("shardlake_lake_freshness_seconds", [(("logs",), 0.0)])
+def test_a_table_without_rows_that_have_passed_has_no_age(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    write(tmp_path, "logs", "a.parquet", now - timedelta(minutes=30))
+    write(tmp_path, "soon", "a.parquet", now + timedelta(minutes=30))
+    ((metric, ages),) = of(tmp_path, "logs", "soon", "empty").samples()
+    assert metric.name == "shardlake_lake_freshness_seconds"
+    assert ages == [(("logs",), pytest.approx(1800, abs=60))]
