@@ -47,6 +47,20 @@ def shardlake_stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPa
         yield stack
 
 
+def skip_without_engine() -> None:
+    """Skip, with the reason, where no Docker engine answers; fail where SHARDLAKE_CONTAINERS=required."""
+    pytest.importorskip("testcontainers", reason='testcontainers is missing: pip install "shardlake[containers]"')
+    from shardlake.errors import Unavailable
+    from shardlake.stack.containers import docker
+
+    try:
+        docker("info")
+    except Unavailable as error:
+        if os.environ.get(CONTAINERS) == "required":
+            pytest.fail(f"{CONTAINERS} is set to required. {error.message} {error.hint}")
+        pytest.skip(f"{error.message} {error.hint}")
+
+
 @pytest.fixture(scope="session")
 def shardlake_containers(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
@@ -55,17 +69,9 @@ def shardlake_containers(
 
     Skipped, with the reason, where no Docker engine answers; that fails where SHARDLAKE_CONTAINERS=required.
     """
-    pytest.importorskip("testcontainers", reason='testcontainers is missing: pip install "shardlake[containers]"')
-    from shardlake.errors import Unavailable
-    from shardlake.stack.containers import docker
+    skip_without_engine()
     from shardlake.testing.containers import running_containers
 
-    try:
-        docker("info")
-    except Unavailable as error:
-        if os.environ.get(CONTAINERS) == "required":
-            pytest.fail(f"{CONTAINERS} is set to required. {error.message} {error.hint}")
-        pytest.skip(f"{error.message} {error.hint}")
     folder = pytestconfig.rootpath / pytestconfig.getini("shardlake_pipeline")
     with running_containers(folder, tmp_path_factory.mktemp("containers")) as containers:
         yield containers

@@ -1,7 +1,7 @@
 """The alarms for real: Prometheus scrapes the containers of compose.yaml, faults are planted in servers and workers.
 
-Each must be alarmed within a minute; an idle stack in good health alarms nobody for ten. How long each alarm took is in
-the report: `pytest -m slow --junitxml FILE`.
+Each must be alarmed within a minute; an idle stack in good health alarms nobody for ten. How long each alarm took is
+told at the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from confluent_kafka.admin import AdminClient
 from grafana_dashboards.queries import queries
 from shardlake.stack.containers import docker
 from shardlake.testing.containers import PROMETHEUS_PORT, SERVERS, RunningContainers, running_containers
+from shardlake.testing.plugin import skip_without_engine
 from tests.support import ROOT, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-Told = Callable[[str, object], None]
 PRODUCERS = ("producer-1", "producer-2")
 CONSUMERS = ("consumer-1", "consumer-2")
 FIRES_SECONDS = 60
@@ -74,6 +74,7 @@ class Watched:
         self.servers = containers.settings.kafka_bootstrap_servers
         self._url = f"http://127.0.0.1:{containers.variables[PROMETHEUS_PORT]}/api/v1"
         self.began = time.time()
+        self.alarmed: list[str] = []
 
     def ask(self, path: str, **parameters: Any) -> Any:
         url = f"{self._url}/{path}?{urllib.parse.urlencode(parameters)}"
@@ -95,10 +96,10 @@ class Watched:
         found = self.ask("query", query=query)["result"]
         return {one["metric"]["alertname"]: int(one["value"][1]) for one in found}
 
-    def await_alarm(self, name: str, began: float) -> float:
-        """How long after `began` it fires."""
+    def await_alarm(self, name: str, began: float) -> None:
+        """It fires, a minute after `began` at the latest."""
         wait_for(lambda: name in self.firing(), FIRES_SECONDS - (time.monotonic() - began), f"{name} to fire")
-        return time.monotonic() - began
+        self.alarmed.append(f"{name} {time.monotonic() - began:.0f} s")
 
     def await_quiet(self, *but: str) -> None:
         """Until none fires but these."""
@@ -113,7 +114,8 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Watched]:
+    skip_without_engine()
     services = (*SERVERS, "setup", "jobs", *PRODUCERS, *CONSUMERS, "lag", "prometheus")
     with running_containers(
         ROOT, tmp_path_factory.mktemp("state"), services=services, profiles=["obs"], checkpoint_seconds=5
@@ -122,6 +124,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         wait_for(lambda: one.value('sum(kafka_consumergroup_lag{consumergroup="traffic"})') is not None, 120, "lag")
         one.await_quiet()
         yield one
+        terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+        if terminal:
+            terminal.write_line(f"alarmed after: {', '.join(one.alarmed)}")
 
 
 @contextmanager
@@ -161,7 +166,7 @@ def test_metrics_are_named_as_prometheus_wants_them(watched: Watched) -> None:
     prometheus = watched.containers.container("prometheus").name
     for service, port in (("lag", 9308), ("consumer-1", 9310), ("producer-1", 9311)):
         ask = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/metrics').read().decode(), end='')"
-        text = docker("exec", watched.containers.container(service).name, "python", "-c", ask)
+        text = docker("exec", watched.containers.container(service).name, "/opt/venv/bin/python", "-c", ask)
         assert text.count("\n") > 10
         checked = subprocess.run(
             ["docker", "exec", "-i", prometheus, "promtool", "check", "metrics"],
@@ -183,24 +188,22 @@ def test_an_idle_stack_in_good_health_alarms_nobody_for_ten_minutes(watched: Wat
     assert watched.fired_within(60) == {}
 
 
-def test_workers_that_are_stopped(watched: Watched, record_property: Told) -> None:
+def test_workers_that_are_stopped(watched: Watched) -> None:
     watched.services("stop", *CONSUMERS)
-    seconds = watched.await_alarm("ConsumerStopped", time.monotonic())
-    record_property("alarmed_after_seconds", round(seconds))
+    watched.await_alarm("ConsumerStopped", time.monotonic())
     watched.services("start", *CONSUMERS)
     watched.await_quiet()
 
 
-def test_a_worker_that_hangs(watched: Watched, tmp_path: Path, record_property: Told) -> None:
+def test_a_worker_that_hangs(watched: Watched, tmp_path: Path) -> None:
     sign = tmp_path / "hangs"
     with worker(watched, tmp_path / "pipeline", "hangs", f"SIGN = {str(sign)!r}\n{HANGS}"):
         wait_for(sign.exists, 90, "it to hang")
-        seconds = watched.await_alarm("ConsumerStalled", time.monotonic())
-        record_property("alarmed_after_seconds", round(seconds))
+        watched.await_alarm("ConsumerStalled", time.monotonic())
     watched.await_quiet()
 
 
-def test_a_worker_that_goes_back(watched: Watched, record_property: Told) -> None:
+def test_a_worker_that_goes_back(watched: Watched) -> None:
     consumer = Consumer(
         {"bootstrap.servers": watched.servers, "group.id": "goes-back", "auto.offset.reset": "earliest"}
     )
@@ -208,61 +211,54 @@ def test_a_worker_that_goes_back(watched: Watched, record_property: Told) -> Non
     wait_for(lambda: watched.value('kafka_consumergroup_current_offset{consumergroup="goes-back"}'), 30, "its commit")
     began = time.monotonic()
     consumer.commit(offsets=[TopicPartition("app-logs", 0, 10)], asynchronous=False)
-    seconds = watched.await_alarm("ConsumerRewound", began)
-    record_property("alarmed_after_seconds", round(seconds))
+    watched.await_alarm("ConsumerRewound", began)
     consumer.close()
     forget(watched, "goes-back")
     watched.await_quiet()
 
 
-def test_a_worker_that_is_slow(watched: Watched, tmp_path: Path, record_property: Told) -> None:
+def test_a_worker_that_is_slow(watched: Watched, tmp_path: Path) -> None:
     with worker(watched, tmp_path / "pipeline", "slow", SLOW):
         wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="slow"} > 0)'), 60, "its lag")
-        seconds = watched.await_alarm("IteratorAgeHigh", time.monotonic())
-        record_property("alarmed_after_seconds", round(seconds))
+        watched.await_alarm("IteratorAgeHigh", time.monotonic())
     watched.await_quiet()
 
 
-def test_a_shard_that_is_hot(watched: Watched, tmp_path: Path, record_property: Told) -> None:
+def test_a_shard_that_is_hot(watched: Watched, tmp_path: Path) -> None:
     with worker(watched, tmp_path / "pipeline", "hot", SLOW_SHARD):
         wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="hot"} > 0)'), 60, "its lag")
-        seconds = watched.await_alarm("HotShard", time.monotonic())
-        record_property("alarmed_after_seconds", round(seconds))
+        watched.await_alarm("HotShard", time.monotonic())
     watched.await_quiet()
 
 
-def test_poison(watched: Watched, record_property: Told) -> None:
+def test_poison(watched: Watched) -> None:
     began = time.monotonic()
     watched.containers.shardlake("produce", "--synthetic", "--rate", "50", "--duration", "4", "--poison", "30")
-    seconds = watched.await_alarm("DeadLetterRate", began)
-    record_property("alarmed_after_seconds", round(seconds))
+    watched.await_alarm("DeadLetterRate", began)
     watched.await_quiet()
 
 
-def test_checkpoints_that_do_not_come(watched: Watched, record_property: Told) -> None:
+def test_checkpoints_that_do_not_come(watched: Watched) -> None:
     began = time.monotonic()
     watched.services("kill", "taskmanager-1", "taskmanager-2")
-    seconds = watched.await_alarm("CheckpointStale", began)
-    record_property("alarmed_after_seconds", round(seconds))
-    record_property("lake_alarmed_after_seconds", round(watched.await_alarm("LakeStale", began)))
+    watched.await_alarm("CheckpointStale", began)
+    watched.await_alarm("LakeStale", began)
     watched.services("start", "taskmanager-1", "taskmanager-2")
     watched.await_quiet("LakeFreshnessBurn14x", "LakeFreshnessBurn6x")
 
 
-def test_a_broker_that_is_killed(watched: Watched, record_property: Told) -> None:
+def test_a_broker_that_is_killed(watched: Watched) -> None:
     began = time.monotonic()
     watched.services("kill", "kafka-3")
-    seconds = watched.await_alarm("UnderReplicatedPartition", began)
-    record_property("alarmed_after_seconds", round(seconds))
+    watched.await_alarm("UnderReplicatedPartition", began)
     watched.services("start", "kafka-3")
     watched.await_quiet("LakeFreshnessBurn14x", "LakeFreshnessBurn6x")
 
 
-def test_an_exporter_that_is_gone_is_no_silence(watched: Watched, record_property: Told) -> None:
+def test_an_exporter_that_is_gone_is_no_silence(watched: Watched) -> None:
     began = time.monotonic()
     watched.services("stop", "lag")
-    seconds = watched.await_alarm("LagMetricsMissing", began)
-    record_property("alarmed_after_seconds", round(seconds))
+    watched.await_alarm("LagMetricsMissing", began)
     watched.services("start", "lag")
     watched.await_quiet("LakeFreshnessBurn14x", "LakeFreshnessBurn6x")
 
