@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,9 +126,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
         wait_for(lambda: one.value('sum(kafka_consumergroup_lag{consumergroup="traffic"})') is not None, 120, "lag")
         one.await_quiet()
         yield one
-        terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-        if terminal:
-            terminal.write_line(f"alarmed after: {', '.join(one.alarmed)}")
+        plugin: Callable[[str], Any] = pytestconfig.pluginmanager.get_plugin
+        with plugin("capturemanager").global_and_fixture_disabled():
+            plugin("terminalreporter").write_line(f"\nalarmed after: {', '.join(one.alarmed)}")
 
 
 @contextmanager
