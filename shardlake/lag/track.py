@@ -118,4 +118,4 @@ class Track:
         seconds = (now_ms - begin_ms) / 1000
         if seconds < LEAST_SECONDS:
             return None
-        return Rates(max(0.0, self.committed - committed) / seconds, max(0.0, self.end - end) / seconds)
+        return Rates((self.committed - committed) / seconds, (self.end - end) / seconds)

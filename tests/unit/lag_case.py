@@ -14,6 +14,8 @@ from shardlake.lag.sampling import Sample, Sampler
 
 NOW_MS = 1_800_000_000_000.0
 """When every sample is taken."""
+READ_MS = NOW_MS - 5_000
+"""When every record was read."""
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,7 @@ class Records:
             self.asked.append((place, offset))
             if (place, offset) in self.arrivals:
                 arrival = self.arrivals[place, offset]
-                found[place, offset] = Measurement(offset, end, 0, arrival, is_empty=arrival is None)
+                found[place, offset] = Measurement(offset, end, READ_MS, arrival, is_empty=arrival is None)
         return found
 
     def close(self) -> None:

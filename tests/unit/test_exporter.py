@@ -114,6 +114,15 @@ def test_status_and_what_does_not_drain() -> None:
     assert found["shardlake_time_to_drain_seconds"] == {("g", "t", "0"): math.inf}
 
 
+def test_the_difference_is_of_one_record() -> None:
+    first = answers({"g": {("t", 0): 40}}, {"t": [50]}, NOW_MS - 20_000)
+    second = answers({"g": {("t", 0): 60}}, {"t": [100]}, NOW_MS - 5_000)
+    for waits, difference in ((40, {}), (60, {("g", "t", "0"): pytest.approx(16.85 - 10)})):
+        one = sampler(first, second, records=Records({(("t", 0), waits): NOW_MS - 10_000}))
+        one.sample()
+        assert scrape(of(one)).get("shardlake_iterator_age_difference_seconds", {}) == difference
+
+
 def test_a_hot_shard_is_told_of_and_no_other() -> None:
     said = answers({"g": {("t", 0): 0, ("t", 1): 0, ("t", 2): 0}}, {"t": [1000, 10, 10]}, NOW_MS)
     one = sampler(said, records=Records({(("t", 0), 0): NOW_MS - 60_000}))

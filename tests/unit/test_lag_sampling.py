@@ -44,6 +44,7 @@ def table(*points: tuple[int, float]) -> Arrivals:
         pytest.param([(100, 0), (100, 1000), (100, 60_000), (101, 61_000)], 100, 60_500.0, id="after a long idle time"),
         pytest.param([(100, 0), (200, 1000), (5, 2000), (10, 3000)], 150, None, id="made anew: what was is forgotten"),
         pytest.param([(100, 0), (200, 1000), (5, 2000), (10, 3000)], 5, 2100.0, id="made anew: and is followed again"),
+        pytest.param([(100, 0), (200, 1000), (5, 2000), (105, 3000)], 104, 2995.0, id="made anew: as far as it was"),
     ],
 )
 def test_arrival(points: list[tuple[int, float]], offset: int, arrival: float | None) -> None:
@@ -89,7 +90,8 @@ def test_what_was_measured_before_keeps_its_age_and_the_samples_tell_of_now() ->
     assert shard.measured is not None
     assert shard.measured.offset == 40
     assert not shard.is_measured
-    assert shard.seconds == shard.interpolated_seconds
+    assert (shard.measured_seconds, shard.measured_age_seconds) == (25, 5)
+    assert shard.seconds == shard.interpolated_seconds != 25
 
 
 def test_what_nobody_knows_is_unknown_not_zero() -> None:
@@ -158,6 +160,22 @@ def test_groups_topics_and_partitions_come_and_go() -> None:
 
     assert told() == {("a", "t", 0), ("a", "t", 1), ("b", "t", 0), ("b", "t", 1), ("b", "u", 0)}
     assert told() == {(group, "t", n) for group in "bc" for n in range(3)}
+
+
+def test_a_group_that_comes_again_has_no_past() -> None:
+    one = sampler(
+        answers({"g": {PLACE: 50}, "h": {PLACE: 50}}, {"t": [60]}, ms_ago(30)),
+        answers({"h": {("u", 0): 1}}, {"t": [60], "u": [1]}, ms_ago(20)),
+        answers({"g": {PLACE: 10}, "h": {PLACE: 10}}, {"t": [60]}, ms_ago(10)),
+    )
+    for _ in range(2):
+        one.sample()
+    assert [shard.verdict.status for shard in one.sample().shards] == ["OK", "OK"]
+
+
+def test_a_commit_in_a_partition_that_is_gone_is_passed_over() -> None:
+    told = last_sample(answers({"g": {PLACE: 1, ("t", 7): 5}}, {"t": [3]}, NOW_MS)).shards
+    assert [(shard.partition, shard.records) for shard in told] == [(0, 2)]
 
 
 def test_a_partition_whose_leader_does_not_tell_is_left_out_this_time() -> None:

@@ -119,7 +119,10 @@ CASES: list[tuple[str, Case]] = [
     ("31. after its first commit it stands still for a minute", Case(
         [(0, None, 100), (5, 10, 100)], 65, Status.STALL,
         "has not moved for 60 s, 90 records wait; its worker is there")),
-    ("32. committed at 0 is a commit, not 'not started'", Case(
+    ("32. it grows, stays and grows again: it has not fallen", Case(
+        [(5 * n, 10 * n, 100 + 10 * n + 5 * (n // 2)) for n in range(14)], 65, Status.WARN,
+        "its lag has not fallen for 65 s")),
+    ("33. committed at 0 is a commit, not 'not started'", Case(
         [(0, 0, 100)], 5, Status.OK, "it moves")),
 ]  # fmt: skip
 
