@@ -39,9 +39,9 @@ class Background:
             try:
                 self._answer = time.monotonic(), list(self._ask())
                 self._said = ""
-            except (ShardlakeError, OSError) as error:
+            except Exception as error:  # whatever it is, who asks goes on asking
                 self._answer = None
-                words = error.message if isinstance(error, ShardlakeError) else str(error)
+                words = error.message if isinstance(error, ShardlakeError) else f"{type(error).__name__}: {error}"
                 if words != self._said:
                     self._said = words
                     self._say(words)

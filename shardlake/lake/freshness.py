@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from shardlake.lake.remote import open_file
 from shardlake.lake.tables import LakeTable, Range, begin_of
 from shardlake.metric import Kind, Metric, Samples, Values
-from shardlake.storage import Folder
+from shardlake.storage import Folder, is_remote
 
 FRESHNESS = Metric(
     "shardlake_lake_freshness_seconds",
@@ -71,8 +71,10 @@ class Freshness:
         """The newest event time of each file that was not read before, and of those that were to come."""
         files = table.files(within)
         read = self._read.get(table.name, set())
-        self._read[table.name] = set(files)
-        new = (_newest(file, table.time_column) for file in files if file not in read)
+        new = [_newest(file, table.time_column) for file in files if file not in read]
+        self._read[table.name] = set(files)  # only now: where one cannot be read, all are asked again
+        if is_remote(table.folder):
+            table.folder.fs.listed.clear()  # it keeps every file that was ever listed
         return [*self._to_come.pop(table.name, []), *(time for time in new if time)]
 
 
@@ -81,6 +83,8 @@ def _newest(file: Folder, column: str) -> datetime | None:
         with open_file(file) as opened:
             footer = pq.read_metadata(opened)
     except (FileNotFoundError, pa.ArrowInvalid):  # it has gone since it was listed, or is no Parquet file
+        return None
+    if column not in footer.schema.names:  # no job of ours has written it
         return None
     index = footer.schema.names.index(column)
     groups = (footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups))

@@ -34,13 +34,22 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "EVERY_SECONDS", 0.05)
 
 
-def test_answers_are_told_until_there_are_none_and_the_reason_is_said_once() -> None:
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (Unavailable("No Flink answers."), "No Flink answers."),
+        (OSError("no such disk"), "OSError: no such disk"),
+        (KeyError("a bug"), "KeyError: 'a bug'"),
+    ],
+    ids=["ours", "the machine's", "a bug"],
+)
+def test_answers_are_told_until_there_are_none_and_the_reason_is_said_once(failure: Exception, words: str) -> None:
     said: list[str] = []
     down = threading.Event()
 
     def ask() -> Values:
         if down.is_set():
-            raise Unavailable("No Flink answers.")
+            raise failure
         yield AGE, [((), 5)]
 
     one = Background("flink", ask, said.append)
@@ -48,7 +57,7 @@ def test_answers_are_told_until_there_are_none_and_the_reason_is_said_once() -> 
     down.set()
     until(lambda: told(one) == {"shardlake_flink_up": 0})
     time.sleep(0.2)
-    assert said == ["No Flink answers."]
+    assert said == [words]
     down.clear()
     until(lambda: told(one) == {"shardlake_flink_up": 1, "age_seconds": 5})
 

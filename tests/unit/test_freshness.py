@@ -29,6 +29,10 @@ def write(lake: Path, table: str, name: str, *times: datetime) -> Path:
     return file
 
 
+def fails(_: object) -> None:
+    raise PermissionError
+
+
 def of(lake: Path, *tables: str) -> Freshness:
     return Freshness(lambda: [LakeTable(name, lake / name, "event_time", ()) for name in tables])
 
@@ -72,6 +76,27 @@ def test_what_a_reader_does_not_see_makes_nothing_newer(tmp_path: Path) -> None:
         b"PAR1"
     )
     assert one.newest(NOON) == {"logs": NOON - timedelta(minutes=9)}
+
+
+def test_a_file_that_cannot_be_read_now_is_read_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = of(tmp_path, "logs")
+    write(tmp_path, "logs", "a.parquet", NOON - timedelta(minutes=9))
+    write(tmp_path, "logs", "ahead.parquet", NOON + timedelta(minutes=9))
+    assert one.newest(NOON) == {"logs": NOON - timedelta(minutes=9)}
+    write(tmp_path, "logs", "b.parquet", NOON - timedelta(minutes=1))
+    with monkeypatch.context() as broken:
+        broken.setattr(freshness, "open_file", fails)
+        with pytest.raises(PermissionError):
+            one.newest(NOON)
+    assert one.newest(NOON) == {"logs": NOON - timedelta(minutes=1)}
+    assert one.newest(NOON + timedelta(minutes=9)) == {"logs": NOON + timedelta(minutes=9)}
+
+
+def test_a_file_of_somebody_else_has_no_time(tmp_path: Path) -> None:
+    write(tmp_path, "logs", "a.parquet", NOON - timedelta(minutes=9))
+    other = write(tmp_path, "logs", "other.parquet", NOON)
+    pq.write_table(pa.table({"n": [1]}), other)
+    assert of(tmp_path, "logs").newest(NOON) == {"logs": NOON - timedelta(minutes=9)}
 
 
 def test_a_footer_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
