@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from grafana_dashboards.lag import STATUSES
 from grafana_dashboards.queries import MAY_BE_EMPTY, Query, documents, queries
+from shardlake.lag.status import Status
 from tests.metric_names import asked, known
 from tests.support import ROOT
 
@@ -79,3 +81,7 @@ def test_queries_have_values_for_variables() -> None:
     ]
     assert not [query for query in found if "$" in query.expr]
     assert {query.panel for query in found} >= MAY_BE_EMPTY
+
+
+def test_every_status_has_its_colour() -> None:
+    assert sorted(name for name, _ in STATUSES.values()) == sorted(Status)

@@ -13,7 +13,7 @@ IN_CONSUMERGROUP = '{consumergroup=~"$group",topic=~"$topic"}'
 STATUSES = {
     0: ("OK", "green"),
     1: ("NOT_STARTED", "blue"),
-    2: ("UNKNOWN", "text"),
+    2: ("AHEAD", "text"),
     3: ("WARN", "yellow"),
     4: ("REWIND", "purple"),
     5: ("STALL", "orange"),
