@@ -10,12 +10,17 @@ REQUEST_SECONDS = 10
 
 def names(admin: AdminClient) -> list[str]:
     """Of all groups, sorted. Raises KafkaException where a broker does not answer."""
+    return sorted(states(admin))
+
+
+def states(admin: AdminClient) -> dict[str, str]:
+    """Of all groups, by name. Raises KafkaException where a broker does not answer."""
     listed = admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
     if listed.errors:
         # Of brokers that did not answer: KafkaError here, KafkaException in older clients.
         first = listed.errors[0]
         raise first if isinstance(first, KafkaException) else KafkaException(first)
-    return sorted(group.group_id for group in listed.valid)
+    return {group.group_id: group.state.name for group in listed.valid}
 
 
 def places(admin: AdminClient) -> list[TopicPartition]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from shardlake.cli.output import err, out, print_json, watch_table
 from shardlake.errors import BadInput, Unavailable
@@ -18,7 +19,7 @@ from shardlake.settings import Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from shardlake.lag.sampling import Sample, Sampler
+    from shardlake.lag.sampling import Sample
     from shardlake.lag.shard import Shard
     from shardlake.metric import Values
 
@@ -38,11 +39,13 @@ def lag(
     """Records and seconds behind, for each group and partition, and what to think of it."""
     from shardlake.lag.sampling import Sampler
 
-    sampler = Sampler.of(Settings.read().kafka_bootstrap_servers)
+    servers = Settings.read().kafka_bootstrap_servers
+    if serve:
+        _serve(ctx.obj.pipeline, servers, host, port)
+        return
+    sampler = Sampler.of(servers)
     try:
-        if serve:
-            _serve(ctx.obj.pipeline, sampler, host, port)
-        elif watch:
+        if watch:
             watch_table(lambda: lag_table(sampler.sample(), group))
         else:
             sample = sampler.sample()
@@ -54,18 +57,28 @@ def lag(
         sampler.close()
 
 
-def _serve(pipeline: Path, sampler: Sampler, host: str, port: int) -> None:
+def _serve(pipeline: Path, servers: str, host: str, port: int) -> None:
     from shardlake.lag.background import Background
-    from shardlake.lag.exporter import Exporter, serve
-    from shardlake.lag.sampling import EACH_TIME
+    from shardlake.lag.exporter import SCRAPE_SECONDS, Exporter, serve
+    from shardlake.lag.sampling import EACH_TIME, Sampler
 
-    others = [Background(name, ask, err.print).samples for name, ask in _others(Pipeline.load(pipeline)).items()]
+    def say(words: str) -> None:
+        err.print(escape(words))
+
+    others = [Background(name, ask, say).samples for name, ask in _others(Pipeline.load(pipeline)).items()]
+    sampler = Sampler.of(servers, SCRAPE_SECONDS)
+    exporter = Exporter(lambda: sampler.sample(EACH_TIME), others, say)
     try:
-        server = serve(Exporter(lambda: sampler.sample(EACH_TIME), others, err.print), host, port)
+        server = serve(exporter, host, port)
     except OSError as error:
-        raise Unavailable(f"Port {port} is taken: {error.strerror}.", "Choose another with --port.") from error
+        msg = f"Lag cannot be exported at {host}:{port}: {error.strerror}."
+        raise Unavailable(msg, "Choose another port with --port.") from error
     err.print(f"lag is exported at http://{host}:{port}/metrics; Ctrl-C ends it")
-    server.serve_forever()
+    try:
+        server.serve_forever()
+    finally:
+        exporter.close()
+        sampler.close()
 
 
 def _others(pipeline: Pipeline) -> dict[str, Callable[[], Values]]:
@@ -138,7 +151,7 @@ def lag_table(sample: Sample, only: str | None = None) -> Table:
             longest = max((shard.seconds for shard in shards if shard.seconds is not None), default=None)
             members = f"{group.members} members, {group.state.lower()}"
             sums = [f"[bold]{total:,}[/]", f"[bold]{_seconds(longest)}[/]"]
-            table.add_row(name, "[bold]sum[/]", "", "", "", *sums, "", "", members)
+            table.add_row(escape(name), "[bold]sum[/]", "", "", "", *sums, "", "", members)
     if not table.rows:
         table.add_row("no consumer group yet", *[""] * 9)
     return table
@@ -151,17 +164,17 @@ def _row(shard: Shard, taken_ms: float, times_others: float | None) -> list[str]
     values = lags(track, taken_ms)
     heat = f", hot: {times_others:,.0f} times the others" if times_others else ""
     return [
-        shard.group, shard.topic, str(shard.partition), _number(track.committed), _number(track.end),
-        f"{shard.records:,}" if shard.has_started else f"not started ({shard.records:,} waiting)",
+        escape(shard.group), shard.topic, str(shard.partition), _number(track.committed), _number(track.end),
+        _number(shard.exported, "?") if shard.has_started else f"not started ({shard.records:,} waiting)",
         _seconds(shard.seconds),
         f"{arrow(values)} {sparkline(values)}",
         f"[{COLOURS.get(verdict.status, 'red')}]{verdict.status}[/] {verdict.reason}{heat}",
-        shard.owner.client_id,
+        escape(shard.owner.client_id),
     ]  # fmt: skip
 
 
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+def _number(value: int | None, unknown: str = "-") -> str:
+    return unknown if value is None else f"{value:,}"
 
 
 def _seconds(value: float | None) -> str:

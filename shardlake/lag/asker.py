@@ -20,6 +20,7 @@ from typing import Any
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
+from shardlake import groups
 from shardlake.groups import REQUEST_SECONDS
 from shardlake.kafka_login import client
 from shardlake.lag.answers import UNKNOWN, Answers, Group, Member, Place
@@ -48,18 +49,23 @@ class Asker:
         self._described: dict[str, tuple[float, str, Group]] = {}
         self._firsts: tuple[float, dict[Place, int]] = (-FIRSTS_SECONDS, {})
         self._retention: tuple[float, dict[str, int]] = (-RETENTION_SECONDS, {})
+        self._retention_of: set[str] = set()
+        self._silent: set[Place] = set()
 
     def ask(self) -> Answers:
         """All of it, now."""
-        states = self._states()
+        states = groups.states(self._admin)
         known = self._admin.list_topics(timeout=REQUEST_SECONDS)
         topics = {name: topic for name, topic in known.topics.items() if not name.startswith("__")}
-        groups = self._groups(states)
+        found = self._groups(states)
         places = [(name, number) for name, topic in topics.items() for number in topic.partitions]
+        deadline = time.monotonic() + MOVING_SECONDS
         began_ms = _now_ms()
-        ends = self._offsets(places, OffsetSpec.latest())
+        ends = self._offsets(places, OffsetSpec.latest(), deadline)
         taken_ms = (began_ms + _now_ms()) / 2
-        firsts = self._all_firsts(places)
+        firsts = self._all_firsts(places, ends, deadline)
+        # Those without a leader are asked once from now on, until they have one: nobody waits for them again.
+        self._silent = {place for place in places if place not in ends}
         return Answers(
             taken_ms=taken_ms,
             brokers=len(known.brokers),
@@ -72,16 +78,8 @@ class Asker:
                 if len(one.isrs) < len(one.replicas)
             ),
             retention_ms=self._retentions(topics),
-            groups=groups,
+            groups=found,
         )
-
-    def _states(self) -> dict[str, str]:
-        listed = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result()
-        if listed.errors:
-            # Of brokers that did not answer: KafkaError here, KafkaException in older clients.
-            first = listed.errors[0]
-            raise first if isinstance(first, KafkaException) else KafkaException(first)
-        return {group.group_id: group.state.name for group in listed.valid}
 
     def _groups(self, states: dict[str, str]) -> dict[str, Group]:
         self._describe(states)
@@ -94,7 +92,7 @@ class Asker:
         return found
 
     def _commits(self, waiting: list[str]) -> dict[str, list[TopicPartition]]:
-        """By group; one that is gone by now, or is no group of consumers, is left out."""
+        """By group; one that is gone by now, or that we may not see, is left out."""
         found = {}
         deadline = time.monotonic() + REQUEST_SECONDS
         while waiting:
@@ -109,9 +107,10 @@ class Asker:
                 try:
                     found[name] = future.result().topic_partitions
                 except KafkaException as error:
-                    if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                    code = error.args[0].code()
+                    if code in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.GROUP_AUTHORIZATION_FAILED):
                         continue
-                    if error.args[0].code() not in MOVING or time.monotonic() > deadline:
+                    if code not in MOVING or time.monotonic() > deadline:
                         raise
                     waiting.append(name)
             if waiting:
@@ -143,20 +142,24 @@ class Asker:
             }
             self._described[name] = (now, states[name], Group(states[name], len(group.members), owners))
 
-    def _all_firsts(self, places: list[Place]) -> dict[Place, int]:
+    def _all_firsts(self, places: list[Place], ends: dict[Place, int], deadline: float) -> dict[Place, int]:
         asked, known = self._firsts
         now = time.monotonic()
+        told = [place for place in places if place in ends]
         if len(places) <= FEW_PARTITIONS or now - asked >= FIRSTS_SECONDS:
-            self._firsts = now, self._offsets(places, OffsetSpec.earliest())
+            self._firsts = now, self._offsets(told, OffsetSpec.earliest(), deadline)
         else:
-            known |= self._offsets([place for place in places if place not in known], OffsetSpec.earliest())
+            # A first beyond the end is that of a topic that was there before this one.
+            kept = {place: known[place] for place in told if place in known and known[place] <= ends[place]}
+            new = [place for place in told if place not in kept]
+            self._firsts = asked, kept | self._offsets(new, OffsetSpec.earliest(), deadline)
         return self._firsts[1]
 
-    def _offsets(self, places: list[Place], spec: Any) -> dict[Place, int]:
-        """Those of partitions whose leader tells them."""
+    def _offsets(self, places: list[Place], spec: Any, deadline: float) -> dict[Place, int]:
+        """Those that their leaders tell. Raises KafkaException where nobody tells any."""
         found: dict[Place, int] = {}
         waiting = places
-        deadline = time.monotonic() + MOVING_SECONDS
+        failure: KafkaException | None = None
         while waiting:
             futures: dict[TopicPartition, Future[Any]] = {}
             for begin in range(0, len(waiting), PARTITIONS_A_CALL):
@@ -170,29 +173,32 @@ class Asker:
                 try:
                     found[place.topic, place.partition] = future.result().offset
                 except KafkaException as error:
-                    if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        continue  # deleted since it was listed
-                    if error.args[0].code() not in MOVING:
-                        raise
-                    waiting.append((place.topic, place.partition))
+                    failure = error
+                    if error.args[0].code() in MOVING and (place.topic, place.partition) not in self._silent:
+                        waiting.append((place.topic, place.partition))
             if time.monotonic() > deadline:
                 break
             if waiting:
                 time.sleep(POLL_SECONDS)
+        if failure is not None and not found:
+            raise failure
         return found
 
     def _retentions(self, topics: Iterable[str]) -> dict[str, int]:
         asked, known = self._retention
         names = list(topics)
         now = time.monotonic()
-        if names and (now - asked >= RETENTION_SECONDS or len(names) != len(known)):
+        if names and (now - asked >= RETENTION_SECONDS or set(names) != self._retention_of):
+            self._retention_of = set(names)
             resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
             for resource, future in self._admin.describe_configs(resources, request_timeout=REQUEST_SECONDS).items():
+                known.pop(resource.name, None)
                 try:
-                    known[resource.name] = int(future.result()["retention.ms"].value)
-                except KafkaException as error:
-                    if error.args[0].code() not in MOVING | {KafkaError.UNKNOWN_TOPIC_OR_PART}:
-                        raise
+                    config = future.result()
+                except KafkaException:  # one that is gone by now, or that we may not see
+                    continue
+                if "delete" in config["cleanup.policy"].value:  # from others nothing goes by its age
+                    known[resource.name] = int(config["retention.ms"].value)
             self._retention = now, {name: known[name] for name in names if name in known}
         return {name: value for name, value in self._retention[1].items() if value >= 0}
 

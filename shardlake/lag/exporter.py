@@ -15,6 +15,8 @@ from shardlake.lag.sampling import Sample
 from shardlake.lag.text import family, labels
 from shardlake.metric import Metric, Values
 
+SCRAPE_SECONDS = 4
+"""Prometheus does not wait for longer than its interval, of 5 s here."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Labelled = Iterable[tuple[Metric, Iterable[tuple[str, float]]]]
 """Metrics with their values, each with its labels as text."""
@@ -42,22 +44,34 @@ class Exporter:
         )
 
     def _all(self, names: Collection[str]) -> Labelled:
-        with self._lock:
-            began = time.perf_counter()
+        if self._lock.acquire(timeout=SCRAPE_SECONDS):
             try:
-                sample = self._take()
-            except ShardlakeError as error:
-                self._say(error.message)
-                yield of.UP, [("", 0)]
-            else:
-                yield of.UP, [("", 1)]
-                yield of.COLLECT_SECONDS, [("", time.perf_counter() - began)]
-                for metric, samples_of in FAMILIES:
-                    if not names or metric.name in names:
-                        yield metric, samples_of(sample)
+                yield from self._of_broker(names)
+            finally:
+                self._lock.release()
+        else:  # others wait for the same answer, and nobody waits for this one any more
+            yield of.UP, [("", 0)]
         for other in self._others:
             for metric, values in other():
                 yield metric, [(labels(metric.labels, given), value) for given, value in values]
+
+    def _of_broker(self, names: Collection[str]) -> Labelled:
+        began = time.perf_counter()
+        try:
+            sample = self._take()
+        except ShardlakeError as error:
+            self._say(error.message)
+            yield of.UP, [("", 0)]
+            return
+        yield of.UP, [("", 1)]
+        yield of.COLLECT_SECONDS, [("", time.perf_counter() - began)]
+        for metric, samples_of in FAMILIES:
+            if not names or metric.name in names:
+                yield metric, samples_of(sample)
+
+    def close(self) -> None:
+        """Wait for the scrape that goes on, and answer none any more."""
+        self._lock.acquire(timeout=2 * SCRAPE_SECONDS)
 
 
 def serve(exporter: Exporter, host: str, port: int) -> ThreadingHTTPServer:

@@ -78,7 +78,7 @@ def _under_replicated(sample: Sample) -> Labelled:
 def _by_topic(sample: Sample) -> dict[tuple[str, str], list[Shard]]:
     found: dict[tuple[str, str], list[Shard]] = {}
     for shard in sample.shards:
-        if shard.has_started:
+        if shard.has_started and shard.exported is not None:
             found.setdefault((shard.group, shard.topic), []).append(shard)
     return found
 
@@ -101,7 +101,7 @@ def _of_groups(value: Callable[[list[float]], float], of_shard: Callable[[Shard]
     def samples(sample: Sample) -> Labelled:
         found: dict[str, list[float]] = {}
         for shard in sample.shards:
-            one = of_shard(shard) if shard.has_started else None
+            one = of_shard(shard) if shard.has_started and shard.exported is not None else None
             if one is not None:
                 found.setdefault(shard.group, []).append(one)
         for group, values in found.items():
@@ -124,7 +124,7 @@ def _statuses(sample: Sample) -> Labelled:
 def _retention(sample: Sample) -> Iterator[tuple[str, float]]:
     for shard in sample.shards:
         risk = shard.retention_risk(sample.answers.retention_ms.get(shard.topic))
-        if risk is not None:
+        if risk is not None and shard.has_started:
             yield _labels(shard)[OWN], risk
 
 

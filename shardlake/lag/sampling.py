@@ -10,7 +10,7 @@ from time import time_ns
 
 from shardlake.lag.answers import NOBODY, UNKNOWN, Answers, Group, Place
 from shardlake.lag.arrivals import Arrivals
-from shardlake.lag.broker import Broker
+from shardlake.lag.broker import ANSWER_SECONDS, Broker
 from shardlake.lag.reader import Budget, Reader
 from shardlake.lag.shard import Shard
 from shardlake.lag.status import HOT_RECORDS, hot
@@ -64,9 +64,10 @@ class Sampler:
         self._before_ms = 0.0
 
     @classmethod
-    def of(cls, bootstrap_servers: str) -> Sampler:
-        """Of the cluster at these addresses. Raises BadInput where the settings for it are wrong."""
-        return cls(Broker(bootstrap_servers), Reader(bootstrap_servers))
+    def of(cls, bootstrap_servers: str, answer_seconds: float = ANSWER_SECONDS) -> Sampler:
+        """Of the cluster at these addresses, which has so long to answer. Raises BadInput where the settings for it are
+        wrong."""
+        return cls(Broker(bootstrap_servers, answer_seconds), Reader(bootstrap_servers))
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -196,5 +197,7 @@ def _by_partition(commits: tuple[array[int], array[int]] | None, count: int) -> 
 def _or_nothing(
     firsts: array[int], ends: array[int], committed: list[int], partition: int
 ) -> tuple[int, int, int | None]:
-    offset = committed[partition]
-    return max(0, firsts[partition]), max(0, ends[partition]), None if offset < 0 else offset
+    first, end, offset = firsts[partition], ends[partition], committed[partition]
+    if UNKNOWN in (first, end):
+        return 0, UNKNOWN, None
+    return first, end, None if offset < 0 else offset

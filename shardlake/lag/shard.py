@@ -52,8 +52,11 @@ class Shard:
         """What has changed changes the records behind."""
         self.records = 0 if self.is_empty else self.track.lag
         """Records behind; what has not started is behind by all there are."""
-        self.exported = self.records if self.has_started else NOT_STARTED_LAG
-        """The same as the exporter shows it: -1 where the group has not started, never 0."""
+        self.exported: int | None = self.records if self.has_started else NOT_STARTED_LAG
+        """The same as the exporter shows it: -1 where the group has not started, never 0; None if it is not known, as
+        where more is committed than there is."""
+        if self.has_started and not self._is_at_end:
+            self.exported = None
 
     @property
     def is_measured(self) -> bool:
@@ -111,6 +114,8 @@ class Shard:
     @property
     def drain_seconds(self) -> float | None:
         """Until nothing waits; infinite where it does not get less, None if unknown."""
+        if not self.records and self.has_started:
+            return 0.0 if self._is_at_end else None
         return drain_seconds(self.track, self.now_ms)
 
     def retention_risk(self, retention_ms: int | None) -> float | None:

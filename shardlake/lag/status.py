@@ -69,9 +69,6 @@ def judge(track: Track, now_ms: float, is_held: bool, is_empty: bool = False) ->
         return Verdict(Status.LOST, f"{lost:,} offsets went with retention before they were read")
     if track.behind_since_ms is None or is_empty:
         return Verdict(Status.OK, "caught up")
-    if track.rewound_from is not None:
-        words = f"went back from {track.rewound_from:,}, is at {track.committed:,}"
-        return Verdict(Status.REWIND, words)
     still_ms = now_ms - max(track.moved_ms or track.behind_since_ms, track.behind_since_ms)
     if still_ms >= 1000 * window_seconds(track):
         renewed = track.renewed_ms is not None and now_ms - track.renewed_ms < 1000 * LEAST_WINDOW_SECONDS
@@ -79,6 +76,9 @@ def judge(track: Track, now_ms: float, is_held: bool, is_empty: bool = False) ->
         if renewed or is_held:
             return Verdict(Status.STALL, f"{words}; its worker is there")
         return Verdict(Status.STOP, f"{words}; nobody holds it")
+    if track.rewound_from is not None:
+        words = f"went back from {track.rewound_from:,}, is at {track.committed:,}"
+        return Verdict(Status.REWIND, words)
     if now_ms - track.lag_fell_ms >= 1000 * WARN_SECONDS and track.lag > _lag_at(track, now_ms - 1000 * WARN_SECONDS):
         return Verdict(Status.WARN, f"its lag has not fallen for {(now_ms - track.lag_fell_ms) / 1000:,.0f} s")
     return Verdict(Status.OK, "it moves")

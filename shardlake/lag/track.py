@@ -61,8 +61,9 @@ class Track:
 
     def observe(self, now_ms: float, before_ms: float, first: int, end: int, committed: int | None) -> None:
         """Another sample; `before_ms` is when the one before it was taken. Only one that differs needs to be told."""
-        if end < self.end or committed is None or self.committed is None:
-            # The topic was made anew, a commit has expired, or the first has come: what was says nothing of now.
+        if self.end < 0 or end < self.end or committed is None or self.committed is None:
+            # Nothing was known before, the topic was made anew, a commit has expired, or the first has come: what was
+            # says nothing of now.
             self._begin(now_ms, first, end, committed)
             self.was_committed |= committed is not None
             if committed is not None:
@@ -80,11 +81,12 @@ class Track:
             if self.rewound_from is not None and committed >= self.rewound_from:
                 self.rewound_from = None
         elif committed < before:
-            self.rewound_from = max(before, self.rewound_from or 0)
+            if before <= end:  # else the topic was made anew, or cut, and there is no way back there
+                self.rewound_from = max(before, self.rewound_from or 0)
             self.moved_ms = now_ms
         lag = end - committed
         if lag <= 0:
-            self.behind_since_ms, self.lag_fell_ms = None, now_ms
+            self.behind_since_ms, self.lag_fell_ms, self.rewound_from = None, now_ms, None
         elif self.behind_since_ms is None:
             self.behind_since_ms = self.lag_fell_ms = now_ms
         elif lag < lag_before:

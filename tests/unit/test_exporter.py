@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import urllib.error
 import urllib.request
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,7 +15,7 @@ from shardlake.lag import metrics
 from shardlake.lag.answers import Answers, Member
 from shardlake.lag.exporter import Exporter, serve
 from shardlake.lag.families import FAMILIES
-from shardlake.lag.sampling import Sampler
+from shardlake.lag.sampling import Sample, Sampler
 from shardlake.metric import Metric
 from tests.unit.lag_case import NOW_MS, Records, answers, clock, sampler
 
@@ -127,6 +127,37 @@ def test_a_hot_shard_is_told_of_and_no_other() -> None:
     said = answers({"g": {("t", 0): 0, ("t", 1): 0, ("t", 2): 0}}, {"t": [1000, 10, 10]}, NOW_MS)
     one = sampler(said, records=Records({(("t", 0), 0): NOW_MS - 60_000}))
     assert scrape(of(one))["shardlake_hot_shard_ratio"] == {("g", "t", "0"): 100}
+
+
+def test_more_committed_than_there_is_is_no_lag_of_zero() -> None:
+    found = scrape(exporter(answers({"g": {("t", 0): 100}}, {"t": [20]}, NOW_MS)))
+    assert found["shardlake_shard_status"] == {("g", "t", "0", "AHEAD"): 1}
+    for name in ("kafka_consumergroup_lag", "kafka_consumergroup_lag_sum", "kafka_consumergroup_group_sum_lag"):
+        assert name not in found
+    assert "shardlake_time_to_drain_seconds" not in found
+
+
+def test_what_has_not_started_is_no_risk_of_retention() -> None:
+    assert ("g", "t", "2") not in scrape(exporter(ANSWERS))["shardlake_retention_risk_ratio"]
+
+
+def test_a_scrape_does_not_wait_for_ever_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shardlake.lag.exporter.SCRAPE_SECONDS", 0.1)
+    goes_on = Event()
+
+    def take() -> Sample:
+        goes_on.wait(10)
+        return sampler(ANSWERS).sample()
+
+    one = Exporter(take)
+    first = Thread(target=one.text)
+    first.start()
+    assert scrape(one) == {"shardlake_lag_up": {(): 0}}
+    goes_on.set()
+    first.join()
+    assert scrape(one)["kafka_consumergroup_lag"]
+    one.close()
+    assert scrape(one) == {"shardlake_lag_up": {(): 0}}
 
 
 def test_a_group_that_goes_leaves_no_series_behind() -> None:

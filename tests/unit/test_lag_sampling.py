@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from shardlake.lag.answers import Member
@@ -123,6 +125,7 @@ def test_behind_by_markers_alone_is_caught_up_until_more_comes() -> None:
     )
     shard = only(one.sample().shards)
     assert (shard.records, shard.exported, shard.seconds, shard.verdict.reason) == (0, 0, 0.0, "caught up")
+    assert shard.drain_seconds == 0
     records.arrivals[PLACE, 99] = ms_ago(7)
     shard = only(one.sample().shards)
     assert shard.records == 2
@@ -139,7 +142,7 @@ def test_not_started_waits_for_all_that_is_there_and_is_exported_as_minus_one() 
 
 def test_committed_beyond_the_end_is_no_negative_lag_and_no_zero_age() -> None:
     shard = only(last_sample(answers({"g": {PLACE: 100}}, {"t": [20]}, NOW_MS)).shards)
-    assert (shard.records, shard.seconds, shard.verdict.status) == (0, None, "AHEAD")
+    assert (shard.exported, shard.seconds, shard.drain_seconds, shard.verdict.status) == (None, None, None, "AHEAD")
 
 
 def test_a_topic_made_anew_takes_no_arrival_of_the_old_one() -> None:
@@ -186,6 +189,16 @@ def test_a_commit_in_a_partition_that_is_gone_is_passed_over() -> None:
 def test_a_partition_whose_leader_does_not_tell_is_left_out_this_time() -> None:
     told = last_sample(answers({"g": {PLACE: 1, ("t", 1): 1}}, {"t": [-1, 5]}, NOW_MS)).shards
     assert [(shard.partition, shard.records) for shard in told] == [(1, 4)]
+
+
+def test_a_partition_that_was_unknown_at_first_has_no_past() -> None:
+    said = [
+        answers({"g": {PLACE: 900}}, {"t": [end]}, ms_ago(60 - 15 * n), {"t": [first]})
+        for n, (first, end) in enumerate([(-1, -1), (0, -1), (0, 1000), (0, 1000)])
+    ]
+    shard = only(last_sample(*said).shards)
+    assert (shard.records, shard.drain_seconds) == (100, math.inf)
+    assert shard.track.at(0)[1:] == (900, 1000)
 
 
 def test_trend_of_the_last_minute() -> None:

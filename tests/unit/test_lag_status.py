@@ -119,6 +119,14 @@ CASES: list[tuple[str, Case]] = [
     ("31. after its first commit it stands still for a minute", Case(
         [(0, None, 100), (5, 10, 100)], 65, Status.STALL,
         "has not moved for 60 s, 90 records wait; its worker is there")),
+    ("34. it went back and then stands still, held by nobody: that is worse", Case(
+        [*MOVING, (50, 20, 200), (55, 30, 200)], 75, Status.STOP,
+        "has not moved for 20 s, 170 records wait; nobody holds it", is_held=False)),
+    ("35. beyond the end of a topic that was made anew, then where that begins: no way back", Case(
+        [(0, 100, 20), (5, 20, 20), (10, 20, 21)], 12, Status.OK, "it moves")),
+    ("36. it went back and caught up with what is there: the past is over", Case(
+        [(0, 90, 100), (5, 20, 100), (10, 100, 100), (15, 95, 100), (20, 97, 100)], 20, Status.REWIND,
+        "went back from 100, is at 97")),
     ("32. it grows, stays and grows again: it has not fallen", Case(
         [(5 * n, 10 * n, 100 + 10 * n + 5 * (n // 2)) for n in range(14)], 65, Status.WARN,
         "its lag has not fallen for 65 s")),
