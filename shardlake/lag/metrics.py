@@ -58,7 +58,7 @@ STATE = _gauge("kafka_consumergroup_group_state", "1 for the state that the grou
 
 MEASURED = _gauge(
     "shardlake_iterator_age_measured_seconds",
-    "Iterator age by the arrival of the record itself, which was read.",
+    "Iterator age by the time of the record itself, which was read: its arrival, where the topic is so configured.",
     SHARD,
 )
 MEASURED_AGE = _gauge(
