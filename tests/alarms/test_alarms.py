@@ -88,9 +88,13 @@ class Watched:
         found = self.ask("query", query=query)["result"]
         return float(found[0]["value"][1]) if found else None
 
-    def firing(self) -> set[str]:
-        """The alarms that fire now."""
-        return {one["labels"]["alertname"] for one in self.ask("alerts")["alerts"] if one["state"] == "firing"}
+    def firing(self, **labels: str) -> set[str]:
+        """The alarms that fire now, of those with these labels."""
+        return {
+            one["labels"]["alertname"]
+            for one in self.ask("alerts")["alerts"]
+            if one["state"] == "firing" and labels.items() <= one["labels"].items()
+        }
 
     def fired_within(self, seconds: float) -> dict[str, int]:
         """The alarms that fired in the last seconds, with how many evaluations they did."""
@@ -98,9 +102,9 @@ class Watched:
         found = self.ask("query", query=query)["result"]
         return {one["metric"]["alertname"]: int(one["value"][1]) for one in found}
 
-    def await_alarm(self, name: str, began: float) -> None:
-        """It fires, a minute after `began` at the latest."""
-        wait_for(lambda: name in self.firing(), FIRES_SECONDS - (time.monotonic() - began), f"{name} to fire")
+    def await_alarm(self, name: str, began: float, **labels: str) -> None:
+        """It fires with these labels, a minute after `began` at the latest."""
+        wait_for(lambda: name in self.firing(**labels), FIRES_SECONDS - (time.monotonic() - began), f"{name} to fire")
         self.alarmed.append(f"{name} {time.monotonic() - began:.0f} s")
 
     def await_quiet(self, *but: str) -> None:
@@ -192,7 +196,7 @@ def test_an_idle_stack_in_good_health_alarms_nobody_for_ten_minutes(watched: Wat
 
 def test_workers_that_are_stopped(watched: Watched) -> None:
     watched.services("stop", *CONSUMERS)
-    watched.await_alarm("ConsumerStopped", time.monotonic())
+    watched.await_alarm("ConsumerStopped", time.monotonic(), group="traffic")
     watched.services("start", *CONSUMERS)
     watched.await_quiet()
 
@@ -201,7 +205,7 @@ def test_a_worker_that_hangs(watched: Watched, tmp_path: Path) -> None:
     sign = tmp_path / "hangs"
     with worker(watched, tmp_path / "pipeline", "hangs", f"SIGN = {str(sign)!r}\n{HANGS}"):
         wait_for(sign.exists, 90, "it to hang")
-        watched.await_alarm("ConsumerStalled", time.monotonic())
+        watched.await_alarm("ConsumerStalled", time.monotonic(), group="hangs")
     watched.await_quiet()
 
 
@@ -209,34 +213,37 @@ def test_a_worker_that_goes_back(watched: Watched) -> None:
     consumer = Consumer(
         {"bootstrap.servers": watched.servers, "group.id": "goes-back", "auto.offset.reset": "earliest"}
     )
-    consumer.commit(offsets=[TopicPartition("app-logs", 0, 100)], asynchronous=False)
-    wait_for(lambda: watched.value('kafka_consumergroup_current_offset{consumergroup="goes-back"}'), 30, "its commit")
-    began = time.monotonic()
-    consumer.commit(offsets=[TopicPartition("app-logs", 0, 10)], asynchronous=False)
-    watched.await_alarm("ConsumerRewound", began)
-    consumer.close()
-    forget(watched, "goes-back")
+    try:
+        consumer.commit(offsets=[TopicPartition("app-logs", 0, 100)], asynchronous=False)
+        committed = 'kafka_consumergroup_current_offset{consumergroup="goes-back"}'
+        wait_for(lambda: watched.value(committed), 30, "its commit")
+        began = time.monotonic()
+        consumer.commit(offsets=[TopicPartition("app-logs", 0, 10)], asynchronous=False)
+        watched.await_alarm("ConsumerRewound", began, group="goes-back")
+    finally:
+        consumer.close()
+        forget(watched, "goes-back")
     watched.await_quiet()
 
 
 def test_a_worker_that_is_slow(watched: Watched, tmp_path: Path) -> None:
     with worker(watched, tmp_path / "pipeline", "slow", SLOW):
         wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="slow"} > 0)'), 60, "its lag")
-        watched.await_alarm("IteratorAgeHigh", time.monotonic())
+        watched.await_alarm("IteratorAgeHigh", time.monotonic(), group="slow")
     watched.await_quiet()
 
 
 def test_a_shard_that_is_hot(watched: Watched, tmp_path: Path) -> None:
     with worker(watched, tmp_path / "pipeline", "hot", SLOW_SHARD):
         wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="hot"} > 0)'), 60, "its lag")
-        watched.await_alarm("HotShard", time.monotonic())
+        watched.await_alarm("HotShard", time.monotonic(), group="hot")
     watched.await_quiet()
 
 
 def test_poison(watched: Watched) -> None:
     began = time.monotonic()
     watched.containers.shardlake("produce", "--synthetic", "--rate", "50", "--duration", "4", "--poison", "30")
-    watched.await_alarm("DeadLetterRate", began)
+    watched.await_alarm("DeadLetterRate", began, topic="app-logs.dlq")
     watched.await_quiet()
 
 
@@ -252,7 +259,7 @@ def test_checkpoints_that_do_not_come(watched: Watched) -> None:
 def test_a_broker_that_is_killed(watched: Watched) -> None:
     began = time.monotonic()
     watched.services("kill", "kafka-3")
-    watched.await_alarm("UnderReplicatedPartition", began)
+    watched.await_alarm("UnderReplicatedPartition", began, topic="app-logs")
     watched.services("start", "kafka-3")
     watched.await_quiet("LakeFreshnessBurn14x", "LakeFreshnessBurn6x")
 
