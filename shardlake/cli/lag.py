@@ -39,6 +39,8 @@ def lag(
     """Records and seconds behind, for each group and partition, and what to think of it."""
     from shardlake.lag.sampling import Sampler
 
+    if json and (watch or serve):
+        raise BadInput(f"--json is one look; it does not go with {'--watch' if watch else '--serve'}.")
     servers = Settings.read().kafka_bootstrap_servers
     if serve:
         _serve(ctx.obj.pipeline, servers, host, port)
@@ -153,7 +155,7 @@ def lag_table(sample: Sample, only: str | None = None) -> Table:
             sums = [f"[bold]{total:,}[/]", f"[bold]{_seconds(longest)}[/]"]
             table.add_row(escape(name), "[bold]sum[/]", "", "", "", *sums, "", "", members)
     if not table.rows:
-        table.add_row("no consumer group yet", *[""] * 9)
+        table.add_row(f"no consumer group {escape(only) + ' ' if only else ''}yet", *[""] * 9)
     return table
 
 
