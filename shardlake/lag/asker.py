@@ -36,6 +36,8 @@ FEW_PARTITIONS = 200
 """Where there are no more, their first offsets are asked every time."""
 RETENTION_SECONDS = 60
 COLLECT_EVERY = 100
+LEFT_OUT = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.GROUP_AUTHORIZATION_FAILED})
+"""What is said of a group that is gone by now, or that we may not see."""
 MOVING_SECONDS = 2
 """Brokers that hand over to one another are asked again for so long; what is not told by then is unknown."""
 
@@ -108,7 +110,7 @@ class Asker:
                     found[name] = future.result().topic_partitions
                 except KafkaException as error:
                     code = error.args[0].code()
-                    if code in (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.GROUP_AUTHORIZATION_FAILED):
+                    if code in LEFT_OUT:
                         continue
                     if code not in MOVING or time.monotonic() > deadline:
                         raise
@@ -132,7 +134,7 @@ class Asker:
             try:
                 group = future.result()
             except KafkaException as error:
-                if error.args[0].code() in MOVING | {KafkaError.GROUP_ID_NOT_FOUND}:
+                if error.args[0].code() in MOVING | LEFT_OUT:
                     continue  # it is asked again at the next sample
                 raise
             owners = {
@@ -156,7 +158,7 @@ class Asker:
         return self._firsts[1]
 
     def _offsets(self, places: list[Place], spec: Any, deadline: float) -> dict[Place, int]:
-        """Those that their leaders tell. Raises KafkaException where nobody tells any."""
+        """Those that their leaders tell. Raises KafkaException where none is told, and not for want of leaders."""
         found: dict[Place, int] = {}
         waiting = places
         failure: KafkaException | None = None
@@ -180,7 +182,7 @@ class Asker:
                 break
             if waiting:
                 time.sleep(POLL_SECONDS)
-        if failure is not None and not found:
+        if failure is not None and not found and failure.args[0].code() not in MOVING:
             raise failure
         return found
 
