@@ -83,14 +83,14 @@ def _by_topic(sample: Sample) -> dict[tuple[str, str], list[Shard]]:
     return found
 
 
-def _lag_sum(sample: Sample) -> Labelled:
-    for (group, topic), shards in _by_topic(sample).items():
-        yield labels(of.LAG_SUM.labels, (group, topic)), sum(shard.records for shard in shards)
+def _sums(metric: Metric, *first: str) -> tuple[Metric, Callable[[Sample], Labelled]]:
+    """Of each group's shards in a topic, under a name whose labels begin with some of their own."""
 
+    def samples(sample: Sample) -> Labelled:
+        for place, shards in _by_topic(sample).items():
+            yield labels(metric.labels, (*first, *place)), sum(shard.records for shard in shards)
 
-def _topic_sum(sample: Sample) -> Labelled:
-    for (group, topic), shards in _by_topic(sample).items():
-        yield labels(of.TOPIC_SUM_LAG.labels, (CLUSTER, group, topic)), sum(shard.records for shard in shards)
+    return metric, samples
 
 
 def _of_groups(value: Callable[[list[float]], float], of_shard: Callable[[Shard], float | None]) -> Callable[
@@ -128,6 +128,13 @@ def _retention(sample: Sample) -> Iterator[tuple[str, float]]:
             yield _labels(shard)[OWN], risk
 
 
+def _ages_of_samples(sample: Sample) -> Labelled:
+    age = max(0.0, (sample.taken_ms - sample.answers.taken_ms) / 1000)
+    for shard in sample.shards:
+        if shard.interpolated_seconds is not None:
+            yield _labels(shard)[OWN], age
+
+
 FAMILIES: list[tuple[Metric, Callable[[Sample], Labelled]]] = [
     (of.BROKERS, lambda sample: [("", sample.answers.brokers)]),
     (of.PARTITIONS, lambda sample: [(labels(("topic",), (t,)), len(e)) for t, e in sample.answers.ends.items()]),
@@ -137,28 +144,21 @@ FAMILIES: list[tuple[Metric, Callable[[Sample], Labelled]]] = [
     (of.MEMBERS, lambda sample: [(labels(of.GROUP, (n,)), g.members) for n, g in sample.groups.items()]),
     (of.COMMITTED, _of_shards(MSK, lambda shard: shard.track.committed)),
     (of.LAG, _of_shards(MSK, attrgetter("exported"))),
-    (of.LAG_SUM, _lag_sum),
+    _sums(of.LAG_SUM),
     (of.NAMED_LAG, _of_shards(NAMED, attrgetter("exported"))),
     (of.NAMED_SECONDS, _of_shards(NAMED, _started_seconds)),
     (of.MAX_LAG, _of_groups(max, lambda shard: shard.records)),
     (of.MAX_SECONDS, _of_groups(max, lambda shard: shard.seconds)),
     (of.SUM_LAG, _of_groups(sum, lambda shard: shard.records)),
-    (of.TOPIC_SUM_LAG, _topic_sum),
+    _sums(of.TOPIC_SUM_LAG, CLUSTER),
     (of.STATE, _states),
     (of.MEASURED, _of_shards(OWN, attrgetter("measured_seconds"))),
     (of.MEASURED_AGE, _of_shards(OWN, _age_of_measurement)),
     (of.INTERPOLATED, _of_shards(OWN, attrgetter("interpolated_seconds"))),
-    (of.INTERPOLATED_AGE, lambda sample: _ages_of_samples(sample)),
+    (of.INTERPOLATED_AGE, _ages_of_samples),
     (of.DIFFERENCE, _of_shards(OWN, _difference)),
     (of.DRAIN, _of_shards(OWN, attrgetter("drain_seconds"))),
     (of.RETENTION_RISK, _retention),
     (of.STATUS, _statuses),
     (of.HOT, lambda sample: [(_labels(shard)[OWN], ratio) for shard, ratio in sample.hot()]),
 ]
-
-
-def _ages_of_samples(sample: Sample) -> Labelled:
-    age = max(0.0, (sample.taken_ms - sample.answers.taken_ms) / 1000)
-    for shard in sample.shards:
-        if shard.interpolated_seconds is not None:
-            yield _labels(shard)[OWN], age

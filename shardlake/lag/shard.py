@@ -52,11 +52,10 @@ class Shard:
         """What has changed changes the records behind."""
         self.records = 0 if self.is_empty else self.track.lag
         """Records behind; what has not started is behind by all there are."""
-        self.exported: int | None = self.records if self.has_started else NOT_STARTED_LAG
+        is_ahead = self.has_started and not self._is_at_end
+        self.exported = None if is_ahead else self.records if self.has_started else NOT_STARTED_LAG
         """The same as the exporter shows it: -1 where the group has not started, never 0; None if it is not known, as
         where more is committed than there is."""
-        if self.has_started and not self._is_at_end:
-            self.exported = None
 
     @property
     def is_measured(self) -> bool:
@@ -68,8 +67,8 @@ class Shard:
         """Iterator age by the arrival of the record that was read: as of now if it is the one that waits, else as it
         was then."""
         found = self.measured
-        if not self.records and self.has_started:
-            return 0.0 if self._is_at_end else None
+        if self._nothing_waits:
+            return self._rest_seconds
         if found is None or found.arrival_ms is None:
             return None
         return max(0.0, ((self.now_ms if self.is_measured else found.taken_ms) - found.arrival_ms) / 1000)
@@ -84,8 +83,8 @@ class Shard:
     @property
     def interpolated_seconds(self) -> float | None:
         """Iterator age by the end offsets at samples before and after the record's arrival."""
-        if not self.records and self.has_started:
-            return 0.0 if self._is_at_end else None
+        if self._nothing_waits:
+            return self._rest_seconds
         if self.interpolated_ms is None:
             return None
         return max(0.0, (self.now_ms - self.interpolated_ms) / 1000)
@@ -107,6 +106,15 @@ class Shard:
         return committed is not None and committed <= self.track.end
 
     @property
+    def _nothing_waits(self) -> bool:
+        return not self.records and self.has_started
+
+    @property
+    def _rest_seconds(self) -> float | None:
+        """Every time of a shard where nothing waits: none can be told where more is committed than there is."""
+        return 0.0 if self._is_at_end else None
+
+    @property
     def verdict(self) -> Verdict:
         """Its status, and why."""
         return judge(self.track, self.now_ms, self.owner is not NOBODY, self.is_empty)
@@ -114,8 +122,8 @@ class Shard:
     @property
     def drain_seconds(self) -> float | None:
         """Until nothing waits; infinite where it does not get less, None if unknown."""
-        if not self.records and self.has_started:
-            return 0.0 if self._is_at_end else None
+        if self._nothing_waits:
+            return self._rest_seconds
         return drain_seconds(self.track, self.now_ms)
 
     def retention_risk(self, retention_ms: int | None) -> float | None:

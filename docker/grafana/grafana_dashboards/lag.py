@@ -58,7 +58,7 @@ def _behind(made: Dashboard) -> None:
             "Iterator age, by group",
             "s",
             Series('kafka_consumergroup_group_max_lag_seconds{group=~"$group"}', "{{group}}"),
-            description="How long the oldest record has waited. -1: the group has committed nothing.",
+            description="How long the oldest record has waited. No line: the group has committed nothing.",
         )
     )
     made.with_panel(
