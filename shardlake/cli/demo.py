@@ -130,7 +130,7 @@ class Stage:
     """The demo's processes and what is shown of them."""
 
     def __init__(self, pipeline: Pipeline, settings: Settings, began: float) -> None:
-        from shardlake.faults.load import Commands
+        from shardlake.commands import Commands
         from shardlake.lag.sampling import Sampler
 
         self._pipeline = pipeline

@@ -6,9 +6,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from shardlake.commands import Commands
 from shardlake.errors import ShardlakeError
 from shardlake.faults.kinds import KINDS, Scene
-from shardlake.faults.load import Commands, Load
+from shardlake.faults.load import Load
 from shardlake.faults.recovery import STUCK_SECONDS, Progress
 from shardlake.faults.strike import strike
 from shardlake.pipeline import Pipeline

@@ -69,7 +69,7 @@ class ScaleStage:
     """The supervisor as a user would start it, what is sent to its workers, and what the broker says of them."""
 
     def __init__(self, pipeline: Pipeline, settings: Settings, began: float) -> None:
-        from shardlake.faults.load import Commands
+        from shardlake.commands import Commands
         from shardlake.produce.delivery import Delivery
 
         self._settings = settings

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shardlake.commands import Commands
 from shardlake.errors import Unavailable
 from shardlake.faults.disk import SmallDisk
-from shardlake.faults.load import CONSUMER, Commands, Load
+from shardlake.faults.load import CONSUMER, Load
 from shardlake.flink.tables import GROUP
 from shardlake.stack.stack import Stack
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from shardlake.commands import Commands
 from shardlake.errors import ShardlakeError
 from shardlake.faults import checkpoint
 from shardlake.faults.disk import SmallDisk, own_mounts
 from shardlake.faults.history import History
 from shardlake.faults.kinds import CHECKPOINTS, KINDS, LAKE, Kind, Scene
-from shardlake.faults.load import Commands, Load
+from shardlake.faults.load import Load
 from shardlake.faults.recovery import STUCK_SECONDS, Offsets, Progress, rate
 from shardlake.faults.runs import ledgers
 from shardlake.faults.strike import strike
