@@ -53,6 +53,8 @@ class Work:
     """Makes static members: their ids are this, a dash and the worker's number."""
     metrics: Address | None = None
     """Where the first worker serves its metrics; each other one on the next port."""
+    around: Callable[[Consumer], Consumer] | None = None
+    """What is put around the consumer in each of its processes, as to watch it."""
 
     def check_ports(self, workers: int) -> None:
         """Raises Unavailable where so many could not serve their metrics."""
@@ -61,10 +63,14 @@ class Work:
                 self.metrics.of_worker(number).check()
 
 
-def open_consumer(pipeline: Path, name: str, topic: str, registry: str) -> tuple[Consumer, Decode | None]:
+def open_consumer(
+    pipeline: Path, name: str, topic: str, registry: str, around: Callable[[Consumer], Consumer] | None = None
+) -> tuple[Consumer, Decode | None]:
     """The consumer of that name, and how the topic's values are decoded; None where they have no schema."""
     loaded = Pipeline.load(pipeline)
     found = Consumer.of(loaded.load_module("consumers", name))
+    if around is not None:
+        found = around(found)
     source = loaded.topic(topic)
     if source.schema is None:
         return found, None
@@ -120,7 +126,8 @@ def _run(work: Work, number: int, parent: int) -> None:
         sys.stderr.flush()
 
     settings = Settings.read(**work.settings)
-    opener = partial(open_consumer, work.pipeline, work.consumer, work.topic, settings.schema_registry_url)
+    registry = settings.schema_registry_url
+    opener = partial(open_consumer, work.pipeline, work.consumer, work.topic, registry, work.around)
     consumer, decode = opener()
 
     def make_handler(consumer: Consumer, shard_id: str, checkpointed: Callable[[int], None]) -> LaneHandler:
