@@ -109,8 +109,11 @@ class Run:
 class Ledger:
     """The writer of one producer process. An OSError, as of a full disk, comes before the event is handed over."""
 
-    def __init__(self, folder: Path, producer: str, topic: str, topic_id: str) -> None:
+    def __init__(
+        self, folder: Path, producer: str, topic: str, topic_id: str, fsync_seconds: float = FSYNC_SECONDS
+    ) -> None:
         """`producer` is a name that no other one in the folder has. Raises BadInput where it is there already."""
+        self._fsync_seconds = fsync_seconds
         self.path = folder / f"{producer}{SUFFIX}"
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -158,7 +161,7 @@ class Ledger:
                 if rows:
                     self._write(kind, bytes(rows))
                     rows.clear()
-        if now - self._synced > FSYNC_SECONDS:
+        if now - self._synced > self._fsync_seconds:
             self._synced = now
             os.fsync(self._file)
 

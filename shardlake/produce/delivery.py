@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 120
 CONNECT_SECONDS = 10
+LINGER_MS = 50.0
 BATCH_VALUES = 1000
 LARGE_VALUE_BYTES = 65_536
 """One of these ends a batch, so that a batch of them takes no memory beside librdkafka's queue."""
@@ -50,7 +51,7 @@ never came, or came from a broker on its way down, is no proof that nothing was.
 to be sent when it was given up: it may have been sent before."""
 
 
-def producer_settings(bootstrap_servers: str) -> dict[str, Any]:
+def producer_settings(bootstrap_servers: str, linger_ms: float = LINGER_MS) -> dict[str, Any]:
     """librdkafka's settings for sending at speed, losing nothing and writing nothing twice.
 
     It never gives a value up by itself: when one times out it takes another producer id, under which it sends again
@@ -61,7 +62,7 @@ def producer_settings(bootstrap_servers: str) -> dict[str, Any]:
         "acks": "all",
         # As Java's, so that a key is in one partition whoever writes it.
         "partitioner": "murmur2_random",
-        "linger.ms": 50,
+        "linger.ms": linger_ms,
         "compression.type": "lz4",
         "queue.buffering.max.messages": 500_000,
         "queue.buffering.max.kbytes": 262_144,
@@ -106,13 +107,14 @@ class Delivery:
         say: Callable[[str], None],
         timeout_seconds: float | None = TIMEOUT_SECONDS,
         batch_values: int = BATCH_VALUES,
+        linger_ms: float = LINGER_MS,
     ) -> None:
         """`say` gets a line when the broker is gone. Raises Unavailable where none answers, BadInput without the
         topic.
 
         A value waits for its batch to be full, for `poll` or for `finish`: where the next value may be long in coming
         and nobody polls, `batch_values` is 1. A value is unknown that was not acknowledged within `timeout_seconds`;
-        where that is None it waits for ever.
+        where that is None it waits for ever. The client waits `linger_ms` for a batch to fill.
         """
         self.account = Account()
         self.ledger: Ledger | None = None
@@ -125,7 +127,7 @@ class Delivery:
         self._timeout_seconds = timeout_seconds
         self._handed_over: deque[tuple[float, int]] = deque()
         """When how many values had been handed over, for those that are not all reported on."""
-        self._producer = Producer(producer_settings(bootstrap_servers) | {"error_cb": self._on_error})
+        self._producer = Producer(producer_settings(bootstrap_servers, linger_ms) | {"error_cb": self._on_error})
         self._check(bootstrap_servers)
 
     @property

@@ -18,7 +18,7 @@ from shardlake.produce.events import Sender
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
-    from shardlake.ledger import Ledger
+    from shardlake.ledger import Ledger, Run
 
 
 class Sending:
@@ -56,9 +56,16 @@ class Sending:
 def open_ledger(bootstrap_servers: str, topic: str, folder: Path) -> Ledger:
     """A new ledger in a run's folder. The first of a run notes from which offsets on the topic is the run's."""
     # Only a producer that keeps one waits for what it needs.
-    from shardlake.ledger import Ledger, Run
+    from shardlake.ledger import Ledger
+
+    run = join_run(bootstrap_servers, topic, folder)
+    return Ledger(folder, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}", topic, run.topic_id)
+
+
+def join_run(bootstrap_servers: str, topic: str, folder: Path) -> Run:
+    """The run of a folder; begun here, at the topic's present ends, where there is none."""
+    from shardlake.ledger import Run
 
     topic_id = topics.topic_id(bootstrap_servers, topic)
     ends = {partition: end for partition, (_, end) in topics.offsets(bootstrap_servers, topic).items()}
-    run = Run(topic, topic_id, ends, time.time()).join(folder)
-    return Ledger(folder, f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}", topic, run.topic_id)
+    return Run(topic, topic_id, ends, time.time()).join(folder)

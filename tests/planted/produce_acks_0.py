@@ -10,9 +10,9 @@ from shardlake.produce import delivery
 careful = delivery.producer_settings
 
 
-def careless(bootstrap_servers: str) -> dict[str, Any]:
+def careless(bootstrap_servers: str, linger_ms: float = 50) -> dict[str, Any]:
     """The same settings but these."""
-    settings = {**careful(bootstrap_servers), "acks": "0", "enable.idempotence": False}
+    settings = {**careful(bootstrap_servers, linger_ms), "acks": "0", "enable.idempotence": False}
     # librdkafka counts the offsets of a batch up from -1001, its word for none: larger ones would seem to have a place.
     return {**settings, "batch.num.messages": 500}
 
