@@ -90,11 +90,13 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None,
     signal.signal(signal.SIGTERM, stop)
     stack = Stack(state_folder(), port_base=port_base, data=data, s3=s3)
     stack.start(lambda name: err.print(f"{name} is ready"))
+    wanted: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: wanted.append(number))
     try:
         provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings))
         _announce(running_stack(state_folder()))
         stack.mark_provisioned()
-        _watch(stack)
+        _watch(stack, wanted)
     except KeyboardInterrupt:
         err.print("stopping")
     finally:
@@ -103,10 +105,16 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None,
         stack.stop()
 
 
-def _watch(stack: Stack) -> None:
+def _watch(stack: Stack, wanted: list[int]) -> None:
+    """Tell of servers that end; start those again, where SIGUSR1 asks for it."""
     from shardlake.stack.ended import why_ended
 
     while True:
+        if wanted:
+            wanted.clear()
+            for name in [name for name, server in stack.servers.items() if server.exit_code() is not None]:
+                stack.restart(name)
+                err.print(f"{name} is started again")
         for name in stack.note_ended():
             server = stack.servers[name]
             cause, fix = why_ended(server.exit_code(), server.log)
