@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag metrics-page lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag bench-load metrics-page lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ bench-containers: setup ## topic to lake in containers beside the local stack, a
 bench-consumers: setup ## shards beside a plain loop, lanes beside one, and order through kills and hand-overs
 	@$(BIN)/python -m bench.consumers $(BENCH_ARGS)
 	@$(BIN)/python -m bench.order
+
+bench-load: setup ## slip of the schedule, cost of measuring, and a planted slow-down that is seen
+	@$(BIN)/python -m bench.load $(BENCH_ARGS)
 
 bench-lag: setup ## a scrape of 1,000 partitions and 20 groups beside a plain probe, and the error of ages
 	@$(BIN)/python -m bench.lag $(BENCH_ARGS)

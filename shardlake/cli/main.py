@@ -25,6 +25,7 @@ from shardlake.cli import (
     lag,
     lake,
     leases,
+    load,
     package,
     pii,
     produce,
@@ -101,6 +102,7 @@ app.command()(package.package)
 app.command()(consume.consume)
 app.command()(scale.scale)
 app.command()(lag.lag)
+app.add_typer(load.app, name="load")
 app.command()(leases.leases)
 app.add_typer(lake.app, name="lake")
 app.command()(verify.verify)

@@ -95,7 +95,7 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None,
     try:
         provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings))
         _announce(running_stack(state_folder()))
-        stack.mark_provisioned()
+        stack.mark_provisioned(restarts=True)
         _watch(stack, wanted)
     except KeyboardInterrupt:
         err.print("stopping")

@@ -125,10 +125,13 @@ class Result:
     verified: str = "not checked"
     anomalies: dict[str, int] = field(default_factory=dict)
 
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {"version": VERSION, **asdict(self)}
+
     def write(self, folder: Path) -> None:
         """Into its folder."""
-        found = {"version": VERSION, **asdict(self)}
-        (folder / RESULT_FILE).write_text(json.dumps(found, indent=1) + "\n")
+        (folder / RESULT_FILE).write_text(json.dumps(self.as_json(), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Result:
@@ -150,8 +153,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One second. Lag is in records, by group and then by shard; CPU is in seconds since the sample before, memory is
-    resident, both by role."""
+    """One second. Lag is in records, by group and then by shard; events `sent`, and CPU-seconds, are those since the
+    sample before; memory is resident. CPU and memory are by role."""
 
     at_seconds: float
     sent: int
@@ -217,9 +220,13 @@ class Capacities:
     partial: str = ""
     found: list[Capacity] = field(default_factory=list)
 
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {"version": VERSION, **asdict(self)}
+
     def write(self, folder: Path) -> None:
         """Into its folder."""
-        (folder / CAPACITY_FILE).write_text(json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n")
+        (folder / CAPACITY_FILE).write_text(json.dumps(self.as_json(), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Capacities:

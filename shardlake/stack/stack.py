@@ -115,9 +115,11 @@ class Stack:
         self._write_state(ready=True, seconds=seconds)
         return seconds
 
-    def mark_provisioned(self) -> None:
-        """Tell those who wait for this stack that the pipeline's topics and schemas are there too."""
-        self._write_state(ready=True, seconds=running_stack(self.state)["ready_seconds"], provisioned=True)
+    def mark_provisioned(self, *, restarts: bool = False) -> None:
+        """Tell those who wait for this stack that the pipeline's topics and schemas are there too, and whether its
+        launcher starts servers that have ended again when it gets SIGUSR1."""
+        seconds = running_stack(self.state)["ready_seconds"]
+        self._write_state(ready=True, seconds=seconds, provisioned=True, restarts=restarts)
 
     def stop(self) -> None:
         """Stop in order, each asked first; remove what is not kept."""
@@ -215,13 +217,16 @@ class Stack:
                 raise Unavailable(msg, f"The whole log is {server.log}.")
             time.sleep(0.05)
 
-    def _write_state(self, *, ready: bool, seconds: float | None = None, provisioned: bool = False) -> None:
+    def _write_state(
+        self, *, ready: bool, seconds: float | None = None, provisioned: bool = False, restarts: bool = False
+    ) -> None:
         content: dict[str, Any] = {
             "launcher_pid": os.getpid(),
             "launcher_started": psutil.Process().create_time(),
             "ready": ready,
             "ready_seconds": seconds,
             "provisioned": provisioned,
+            "restarts": restarts,
             "data": str(self.data),
             "kept": self.kept,
             "ports": asdict(self.ports),

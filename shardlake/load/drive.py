@@ -1,0 +1,87 @@
+"""One stretch of load: begun, looked at every second, its scenario's steps done at their times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from shardlake.load.offer import Offer
+from shardlake.load.result import Act, Sample
+from shardlake.load.usage import Meter
+from shardlake.load.watch import Watch
+
+SETTLE_SECONDS = 1.0
+"""From the producers' being ready to the first event."""
+
+SAMPLE_SECONDS = 1.0
+SAY_EVERY_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """What is done at a moment; the answer is what came of it, in words."""
+
+    at: float
+    name: str
+    act: Callable[[], str]
+
+
+@dataclass(slots=True)
+class Driven:
+    """What was done. CPU-seconds are by role, at the end of the warm-up and at that of the load."""
+
+    begin_ns: int
+    seconds: float = 0.0
+    stopped: str = ""
+    acts: list[Act] = field(default_factory=list)
+    cpu_before: dict[str, float] = field(default_factory=dict)
+    cpu_after: dict[str, float] = field(default_factory=dict)
+
+
+def drive(
+    offer: Offer,
+    watch: Watch,
+    meter: Meter,
+    begin_ns: int,
+    warm_up: float,
+    todo: Sequence[Do],
+    say: Callable[[str], None],
+    enough: Callable[[Sample], str] = lambda _: "",
+) -> Driven:
+    """Until the load is over, `enough` gives a reason to end it, or Ctrl-C does. Raises what a step raises."""
+    left = sorted(todo, key=lambda one: one.at)
+    driven = Driven(begin_ns)
+    offer.begin(begin_ns)
+    next_sample = said = 0.0
+    try:
+        while not offer.is_over:
+            now = (time.time_ns() - begin_ns) / 1e9
+            while left and left[0].at <= now:
+                one = left.pop(0)
+                driven.acts.append(Act(at_seconds=round(now, 1), name=one.name, said=one.act()))
+                say(f"{now:5.0f} s  {one.name}: {driven.acts[-1].said}")
+            if now >= next_sample:
+                next_sample = max(next_sample + SAMPLE_SECONDS, now)
+                sample = watch.look(now, offer.sent)
+                if now >= warm_up and not driven.cpu_before:
+                    driven.cpu_before = meter.look()
+                if now - said > SAY_EVERY_SECONDS:
+                    said = now
+                    say(f"{now:5.0f} s  {_words(sample, offer.sent)}")
+                if not driven.stopped and (reason := enough(sample)):
+                    driven.stopped = reason
+                    offer.stop()
+            time.sleep(max(0.0, min(next_sample, left[0].at if left else next_sample) - now, 0.01))
+    except KeyboardInterrupt:
+        driven.stopped = f"interrupted {(time.time_ns() - begin_ns) / 1e9:.0f} s after the begin"
+        say(f"{driven.stopped}: waiting for the reports of what was sent; again to leave at once")
+        offer.stop()
+    driven.cpu_after = meter.look()
+    driven.seconds = (time.time_ns() - begin_ns) / 1e9
+    return driven
+
+
+def _words(sample: Sample, sent: int) -> str:
+    lags = [f"{group} {sum(shards.values()):,} behind" for group, shards in sample.lag.items()]
+    return ", ".join([f"{sent:,} sent", *(lags or ["nobody tells the lag"])])

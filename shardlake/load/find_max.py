@@ -1,0 +1,256 @@
+"""`shardlake load --find-max`: the highest rate that holds, for each configuration, each on a stack of its own.
+
+A configuration's probes share a stack, a topic and a ledger's folder, and begin when all before them was read; `verify`
+closes it. A stack of its own, since what an earlier one left (topic, lake, caches) would be in the next one's figures.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from shardlake.commands import Commands
+from shardlake.errors import BadInput, ShardlakeError
+from shardlake.install.versions import versions
+from shardlake.load import closing, machine, times
+from shardlake.load.drive import Driven, drive
+from shardlake.load.result import Capacities, Capacity, Probe, Sample, Slope
+from shardlake.load.scenario import SLOW_CONSUMER, Scenario
+from shardlake.load.search import NOT_OFFERED, search
+from shardlake.load.servers import Servers
+from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED, fit
+from shardlake.load.target import Readers, Say, Target
+from shardlake.load.usage import CONSUMERS, PRODUCERS, Meter
+from shardlake.load.watch import JOBS, Watch, totals
+from shardlake.pipeline import Pipeline
+from shardlake.provision import provision
+from shardlake.settings import Settings
+from shardlake.stack.stack import Stack
+
+KINDS = {CONSUMERS: (1, 2, 4), JOBS: (1, 2), PRODUCERS: (1, 2)}
+"""What there is to search for, and the counts that are tried: workers, parallelism, processes."""
+
+ROLES = {CONSUMERS: (CONSUMERS,), JOBS: ("taskmanager", "jobmanager"), PRODUCERS: (PRODUCERS,)}
+PROBE_SECONDS = {CONSUMERS: (5.0, 25.0), JOBS: (15.0, 50.0), PRODUCERS: (5.0, 25.0)}
+"""Warm-up, and all of a probe. Windows and checkpoints need longer to be steady."""
+
+FIRST_RATE = 4000.0
+REPEATS = 3
+LINGER_MS = 50
+"""As `shardlake produce` sends."""
+
+SECOND_PRODUCER_RATE = 30_000
+"""One process offers so much without being late; more are shared by two."""
+
+REACHED_SHARE = 1 - SHARE
+TOO_FAR_SECONDS = 6
+"""A lag of so many seconds of load, while it grows, needs no further proof."""
+
+DRAIN_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Of a kind, so many."""
+
+    kind: str
+    count: int
+
+    @classmethod
+    def read(cls, texts: list[str]) -> list[Configuration]:
+        """From `consumers` or `consumers=1,2,4`; all there are where none is said. Raises BadInput."""
+        found = []
+        for text in texts or list(KINDS):
+            kind, _, counts = text.partition("=")
+            if kind not in KINDS:
+                raise BadInput(f"There is no search for {kind!r}.", f"There is: {', '.join(KINDS)}.")
+            try:
+                chosen = [int(count) for count in counts.split(",")] if counts else KINDS[kind]
+                if min(chosen) < 1:
+                    raise ValueError
+            except ValueError:
+                msg = f"{text!r} names no counts of {kind}."
+                raise BadInput(msg, f"For example: --only {kind}={','.join(map(str, KINDS[kind]))}.") from None
+            found += [cls(kind, count) for count in chosen]
+        return found
+
+
+def find_max(
+    pipeline: Pipeline,
+    base: Scenario | None,
+    configurations: list[Configuration],
+    folder: Path,
+    port_base: int,
+    command: str,
+    say: Say,
+) -> Capacities:
+    """Each configuration in order; what was found is kept after each. `base` is a scenario for all of them, of whose
+    timeline slow_consumer alone is meant. Raises Unavailable where a stack does not start."""
+    if base and any(step.name != SLOW_CONSUMER for step in base.timeline):
+        raise BadInput("A search takes of a timeline slow_consumer alone.", "Leave the other steps out.")
+    found: list[Capacity] = []
+    result = Capacities(
+        command=command, began=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine.facts(),
+        versions=versions(), settings={**(base.as_json() if base else {}), "probe_seconds": PROBE_SECONDS},
+    )  # fmt: skip
+    for configuration in configurations:
+        say(f"[{configuration.kind} {configuration.count}]")
+        try:
+            found.append(_search(pipeline, base, configuration, folder, port_base, say))
+        except KeyboardInterrupt:
+            result = replace(result, partial=f"interrupted in the search for {configuration.kind}")
+        result = replace(result, found=list(found))
+        result.write(folder)
+        if result.partial:
+            break
+    return result
+
+
+def _search(
+    pipeline: Pipeline, base: Scenario | None, configuration: Configuration, folder: Path, port_base: int, say: Say
+) -> Capacity:
+    kind, count = configuration.kind, configuration.count
+    own = folder / f"{kind}-{count}"
+    own.mkdir()
+    with _target(pipeline, count if kind == JOBS else None, port_base) as target, ExitStack() as cleanup:
+        plan = _plan(base, configuration)
+        readers = Readers(target, plan, say)
+        cleanup.callback(readers.end)
+        readers.start(own, time.time_ns())
+        time.sleep(8 if readers.group else 1)
+        prober = _Prober(target, readers, configuration, plan, own, say)
+        first = base.rate if base else FIRST_RATE
+        outcome = search(prober.probe, first, REPEATS)
+        cleanup.close()
+        verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False)
+    for pattern in ("handled-*.rows", *(["*.ledger"] if verified == closing.HOLDS else [])):
+        for path in own.glob(pattern):
+            path.unlink()
+    costs = [cost for rate, cost in prober.costs if rate == outcome.rate]
+    say(f"[{kind} {count}] {outcome.rate:,.0f}/s holds; the limit is {outcome.limit}; verify: {verified}")
+    return Capacity(
+        kind=kind, name=readers.consumer or kind, count=count, rate=outcome.rate,
+        bounds=(outcome.bounds[0], min(outcome.bounds[1], 1e12)), limit=outcome.limit, confirmed=outcome.confirmed,
+        repeats=outcome.repeats, cpu_us_per_event=float(np.median(costs)) if costs else 0.0, probes=outcome.probes,
+        verified=verified,
+    )  # fmt: skip
+
+
+def _plan(base: Scenario | None, configuration: Configuration) -> Scenario:
+    kind, count = configuration.kind, configuration.count
+    warm_up, duration = PROBE_SECONDS[kind]
+    common = base or Scenario(rate=FIRST_RATE, linger_ms=LINGER_MS)
+    return replace(
+        common, warm_up=warm_up, duration=duration, workers=count if kind == CONSUMERS else 0, jobs=kind == JOBS,
+        producers=count if kind == PRODUCERS else 1,
+    )  # fmt: skip
+
+
+@contextmanager
+def _target(pipeline: Pipeline, parallelism: int | None, port_base: int) -> Iterator[Target]:
+    """A fresh stack, thrown away."""
+    with tempfile.TemporaryDirectory(prefix="shardlake-load-") as state:
+        stack = Stack(Path(state), port_base=port_base)
+        with stack:
+            chosen = {"parallelism": parallelism} if parallelism else {}
+            settings = Settings.read(**stack.settings, **chosen)
+            provision(pipeline, settings)
+            stack.mark_provisioned()
+            yield Target(
+                pipeline=pipeline, settings=settings,
+                commands=Commands(pipeline, settings, stack.state, stack.state / "logs"),
+                servers=Servers(stack.state, is_local=True),
+            )  # fmt: skip
+
+
+class _Prober:
+    """Tries rates on one configuration."""
+
+    def __init__(
+        self, target: Target, readers: Readers, configuration: Configuration, plan: Scenario, folder: Path, say: Say
+    ) -> None:
+        self._target, self._readers, self._configuration = target, readers, configuration
+        self._plan, self._folder, self._say = plan, folder, say
+        self._group = {CONSUMERS: readers.group, JOBS: JOBS}.get(configuration.kind)
+        self._seeds = iter(range(plan.seed, plan.seed + 1_000_000))
+        self.costs: list[tuple[float, float]] = []
+        """Rates, and CPU-microseconds an event of what is searched for."""
+
+    def probe(self, rate: float) -> Probe:
+        """One rate. Begins when all is read, as far as that comes."""
+        plan = replace(self._plan, rate=rate, seed=next(self._seeds))
+        if self._configuration.kind != PRODUCERS and rate > SECOND_PRODUCER_RATE:
+            plan = replace(plan, producers=2)
+        offer = self._target.offer(plan, self._folder)
+        try:
+            meter = self._readers.meter(os.getpid(), lambda: offer.pids)
+            watch = Watch(self._folder, self._readers.lags, meter)
+            begin_ns = time.time_ns() + 1_000_000_000
+            driven = drive(
+                offer, watch, meter, begin_ns, plan.warm_up or 0.0, (), lambda _: None,
+                lambda sample: self._is_enough(sample, rate),
+            )  # fmt: skip
+            if driven.stopped.startswith("interrupted"):
+                raise KeyboardInterrupt
+            offer.result()
+        finally:
+            offer.kill()
+        watch.close()
+        found = self._judge(plan, driven, watch, meter)
+        words = f"{found.slope.share:+.2%} of the rate" if found.slope else f"reached {found.reached_per_second:,.0f}/s"
+        self._say(f"  {rate:>10,.0f}/s  {found.conclusion:<11}  {words}")
+        left = self._readers.await_caught_up(DRAIN_SECONDS, lambda: None)
+        if left:
+            msg = f"{left[0]} has not read what was sent after {DRAIN_SECONDS} s more."
+            raise ShardlakeError(msg, "It may stand still: the stack's logs tell more.")
+        return found
+
+    def _is_enough(self, sample: Sample, rate: float) -> str:
+        if self._group is None or sample.at_seconds < (self._plan.warm_up or 0.0) + TOO_FAR_SECONDS:
+            return ""
+        behind = sum(sample.lag.get(self._group, {}).values())
+        return "lag grows beyond doubt" if behind > TOO_FAR_SECONDS * rate else ""
+
+    def _judge(self, plan: Scenario, driven: Driven, watch: Watch, meter: Meter) -> Probe:
+        warm_up, end = plan.warm_up or 0.0, min(driven.seconds, plan.duration)
+        slips_ns, at_ns = times.take_slips(self._folder)
+        since_ns, until_ns = (driven.begin_ns + int(second * 1e9) for second in (warm_up, end))
+        slip_ns = slips_ns[at_ns >= since_ns]
+        reached = float(((at_ns >= since_ns) & (at_ns <= until_ns)).sum()) / max(end - warm_up, 1e-9)
+        slope = self._slope(watch, warm_up, end, plan.rate)
+        conclusion = _conclusion(slope, reached, plan.rate, is_cut=bool(driven.stopped))
+        events = reached * max(end - warm_up, 1e-9)
+        cpu = sum(
+            driven.cpu_after.get(role, 0.0) - driven.cpu_before.get(role, 0.0)
+            for role in ROLES[self._configuration.kind]
+        )
+        self.costs.append((plan.rate, 1e6 * cpu / max(events, 1.0)))
+        return Probe(
+            rate=plan.rate, slope=slope, reached_per_second=reached,
+            slip_p99_ms=float(np.percentile(slip_ns, 99)) / 1e6 if len(slip_ns) else 0.0, conclusion=conclusion,
+        )  # fmt: skip
+
+    def _slope(self, watch: Watch, warm_up: float, end: float, rate: float) -> Slope | None:
+        if self._group is None:
+            return None
+        steady = [sample for sample in watch.samples if warm_up <= sample.at_seconds <= end]
+        return fit(self._group, *totals(steady, self._group), rate)
+
+
+def _conclusion(slope: Slope | None, reached: float, rate: float, *, is_cut: bool) -> str:
+    """What was not offered proves nothing; but where lag grew even so, it would have grown the more."""
+    if is_cut or (slope and slope.conclusion == GROWS):
+        return GROWS
+    if reached < REACHED_SHARE * rate:
+        return NOT_OFFERED
+    if slope and slope.conclusion == UNDECIDED:
+        return HOLDS if slope.share < SHARE else GROWS
+    return HOLDS

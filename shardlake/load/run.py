@@ -1,0 +1,256 @@
+"""One run of load, from an empty folder to a result: offered, read, drained, verified."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from shardlake.install.versions import versions
+from shardlake.lake.tables import lake_tables
+from shardlake.load import closing, handled, latencies, machine, times
+from shardlake.load.drive import Do, Driven, drive
+from shardlake.load.generator import Summary
+from shardlake.load.lakewatch import LakeWatch
+from shardlake.load.result import Handler, Latency, Result, Schedule, Slope, Usage
+from shardlake.load.scenario import ADD_CONSUMER, LATE, POISSON, RESTART_BROKER, Scenario
+from shardlake.load.schedule import pieces
+from shardlake.load.servers import BROKER
+from shardlake.load.slope import fit
+from shardlake.load.target import Readers, Say, Target
+from shardlake.load.times import Sent
+from shardlake.load.usage import Meter
+from shardlake.load.watch import JOBS, Watch, totals
+from shardlake.load.windows import WindowWatch, topics_of_windows
+
+JOIN_SECONDS = 8
+"""From the workers' start to the first event: they import, and join their group."""
+
+SETTLE_SECONDS = 1
+SLIP_P99_MS = 5.0
+"""Where a schedule is missed by more, it was none, and latencies from its times are void."""
+
+REACHED_SHARE = 0.99
+CATCH_UP_SECONDS = 60
+"""And twice the load's duration: what is not read then is not waited for."""
+
+
+def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say) -> Result:
+    """Raises BadInput where the scenario does not fit the servers, Unavailable where these are down, ShardlakeError
+    where the load itself fails; all that it started has ended then, but for the jobs."""
+    if any(scenario.steps(RESTART_BROKER)):
+        target.servers.refuse_restarts()
+    facts, began = machine.facts(), datetime.now(UTC).isoformat(timespec="seconds")
+    readers = Readers(target, scenario, say)
+    failed: list[str] = []
+    with ExitStack() as cleanup:
+        cleanup.callback(lambda: failed.extend(readers.end()))
+        offer = target.offer(scenario, folder)
+        cleanup.callback(offer.kill)
+        lake, windows = _watches(target, scenario, cleanup) if readers.has_jobs else (None, None)
+        meter = readers.meter(os.getpid(), lambda: offer.pids)
+        watch = Watch(folder, readers.lags, meter)
+        cleanup.callback(watch.close)
+        steal = machine.Steal()
+        begin_ns = time.time_ns() + int(1e9 * (JOIN_SECONDS if scenario.workers else SETTLE_SECONDS))
+        readers.start(folder, begin_ns)
+        driven = drive(offer, watch, meter, begin_ns, scenario.warm_up or 0.0, _todo(target, scenario, readers), say)
+        say("the load is over: waiting for the last reports, and for those who read")
+        summaries = offer.result()
+        if not driven.stopped:
+            _catch_up(readers, scenario, lambda: _look(watch, driven, summaries), driven, say)
+            time.sleep(2 * lake.look_seconds if lake else 0)
+        facts["steal_share"] = round(steal.share, 4)
+    result = Result(
+        command=command, began=began, seconds=driven.seconds, warm_up_seconds=scenario.warm_up or 0.0,
+        partial="; ".join([driven.stopped, *failed] if driven.stopped else failed),
+        machine=facts, versions=versions(), settings=_settings(target, scenario, readers), acts=driven.acts,
+    )  # fmt: skip
+    result = _measured(result, scenario, folder, driven, meter, watch, summaries, readers)
+    result = _with_latencies(result, scenario, folder, driven, readers, lake, windows)
+    result.write(folder)  # what is known is kept, whatever becomes of the rest
+    if not driven.stopped:
+        verified, anomalies = closing.verify(
+            target, folder, say, run_jobs=not readers.has_jobs, again=readers.jobs_were_running
+        )
+        result = replace(result, verified=verified, anomalies=anomalies)
+        result.write(folder)
+    _tidy(folder, result)
+    return result
+
+
+def _watches(target: Target, scenario: Scenario, cleanup: ExitStack) -> tuple[LakeWatch | None, WindowWatch | None]:
+    lake, windows, topic = None, None, target.pipeline.events_topic
+    if topic.lake_table:
+        tables = {table.name: table for table in lake_tables(target.settings.lake, target.pipeline)}
+        latest = max((step.values["by"] for step in scenario.steps(LATE)), default=0.0)
+        lake = LakeWatch(tables[topic.lake_table], timedelta(hours=1, seconds=latest))
+        cleanup.callback(lake.close)
+    if found := topics_of_windows(target.pipeline):
+        windows = WindowWatch(target.pipeline, target.settings, found[0])
+        cleanup.callback(windows.close)
+    return lake, windows
+
+
+def _todo(target: Target, scenario: Scenario, readers: Readers) -> list[Do]:
+    servers = target.servers
+
+    def kill() -> str:
+        servers.kill(BROKER)
+        return "killed (-9)"
+
+    def start() -> str:
+        servers.start()
+        return "started again"
+
+    found = []
+    for step in scenario.timeline:
+        if step.name == RESTART_BROKER:
+            found += [Do(step.at, str(step), kill), Do(step.at + step.values["down"], step.name, start)]
+        elif step.name == ADD_CONSUMER:
+            count = int(step.values["count"])
+            found.append(Do(step.at, str(step), lambda count=count: readers.add(count)))  # type: ignore[misc]
+        else:
+            found.append(Do(step.at, str(step), lambda: "as the schedule says"))
+    return found
+
+
+def _catch_up(readers: Readers, scenario: Scenario, meanwhile: Callable[[], None], driven: Driven, say: Say) -> None:
+    seconds = CATCH_UP_SECONDS + 2 * scenario.duration
+    try:
+        for group in readers.await_caught_up(seconds, meanwhile):
+            say(f"{group} has not caught up after {seconds:.0f} s: what it has not read counts as unknown")
+    except KeyboardInterrupt:
+        driven.stopped = "interrupted before all that was sent was read"
+        say(driven.stopped)
+
+
+def _look(watch: Watch, driven: Driven, summaries: list[Summary]) -> None:
+    watch.look((time.time_ns() - driven.begin_ns) / 1e9, sum(one.events for one in summaries))
+
+
+def _measured(
+    result: Result,
+    scenario: Scenario,
+    folder: Path,
+    driven: Driven,
+    meter: Meter,
+    watch: Watch,
+    summaries: list[Summary],
+    readers: Readers,
+) -> Result:
+    """With everything but the latencies."""
+    warm_up = scenario.warm_up or 0.0
+    end = min(driven.seconds, scenario.duration)
+    steady = [sample for sample in watch.samples if warm_up <= sample.at_seconds <= end]
+    slopes: list[Slope | None] = []
+    for group in (readers.group, JOBS if readers.has_jobs else None):
+        if group:
+            seconds, lags = totals(steady, group)
+            slopes.append(fit(group, seconds, lags, max(1e-9, _offered(scenario, warm_up, end))))
+    events = sum(one.events for one in summaries)
+    sent = sum(sample.sent for sample in steady[1:])
+    usage = [
+        Usage(
+            role=role, processes=meter.processes.get(role, 0), cpu_seconds=round(took, 2),
+            cpu_us_per_event=round(1e6 * took / sent, 2) if sent else 0.0,
+            max_memory_mb=round(meter.max_memory_mb[role]),
+        )
+        for role, after in driven.cpu_after.items()
+        if (took := after - driven.cpu_before.get(role, 0.0)) or meter.max_memory_mb[role]
+    ]  # fmt: skip
+    rows = handled.read(folder)
+    rows = rows[rows[:, 3] >= driven.begin_ns + int(warm_up * 1e9)]
+    records = int(rows[:, 2].sum())
+    handlers = []
+    if records:
+        microseconds = float((rows[:, 4] - rows[:, 3]).sum()) / 1000
+        handlers.append(Handler(consumer=readers.consumer, records=records, us_per_record=microseconds / records))
+    return replace(
+        result, events=events, acknowledged=sum(one.acknowledged for one in summaries),
+        failed=sum(one.failed for one in summaries), unknown=sum(one.unknown for one in summaries),
+        bytes_per_event=sum(one.value_bytes for one in summaries) / events if events else 0.0,
+        lag=[slope for slope in slopes if slope], usage=usage, handlers=handlers,
+    )  # fmt: skip
+
+
+def _with_latencies(
+    result: Result,
+    scenario: Scenario,
+    folder: Path,
+    driven: Driven,
+    readers: Readers,
+    lake: LakeWatch | None,
+    windows: WindowWatch | None,
+) -> Result:
+    warm_up = scenario.warm_up or 0.0
+    sent = times.read(folder).since(driven.begin_ns + int(warm_up * 1e9))
+    found: dict[str, Latency] = {"acknowledged": latencies.acknowledged(sent)}
+    if readers.group:
+        found["consumed"] = latencies.consumed(sent, handled.read(folder))
+    if windows:
+        found["window result"] = latencies.windowed(sent, windows.waits, windows.results, windows.topic.name)
+    if lake:
+        found["visible in the lake"] = latencies.visible(sent, lake.rows(), lake.look_seconds)
+    schedule = _schedule(sent, driven, scenario)
+    return replace(result, schedule=schedule, latencies=found, void=schedule.why)
+
+
+def _schedule(sent: Sent, driven: Driven, scenario: Scenario) -> Schedule:
+    """Kept where events were handed over at their times, and as many as there should be."""
+    warm_up = scenario.warm_up or 0.0
+    end = min(driven.seconds, scenario.duration)
+    slip = latencies.slip(sent)
+    offered = _offered(scenario, warm_up, end)
+    seconds = max(end - warm_up, 1e-9)
+    by_then = sent.handed_over_ns <= driven.begin_ns + int(end * 1e9)
+    reached = float(by_then.sum()) / seconds
+    why = []
+    if not slip.count:
+        why.append("nothing was sent after the warm-up")
+    elif slip.p99_ms > SLIP_P99_MS:
+        why.append(f"the 99th percentile of the schedule's slip is {slip.p99_ms:.1f} ms, over {SLIP_P99_MS:g} ms")
+    # A Poisson process has as many as it has.
+    spread = 5 * math.sqrt(offered / seconds) if scenario.arrivals == POISSON else 0.0
+    if slip.count and reached < REACHED_SHARE * offered - spread:
+        why.append(f"{reached:,.0f} events a second were sent of {offered:,.0f} that were to be")
+    return Schedule(
+        slip=slip, offered_per_second=round(offered, 1), reached_per_second=round(reached, 1),
+        kept=not why, why="; ".join(why),
+    )  # fmt: skip
+
+
+def _offered(scenario: Scenario, begin: float, end: float) -> float:
+    """Events a second that were to be sent between two moments."""
+    events = 0.0
+    for piece in pieces(scenario):
+        first, last = max(piece.begin, begin), min(piece.end, end)
+        if first < last:
+            slope = (piece.last_rate - piece.first_rate) / (piece.end - piece.begin)
+            middle = (first + last) / 2
+            events += (last - first) * (piece.first_rate + slope * (middle - piece.begin))
+    return events / max(end - begin, 1e-9)
+
+
+def _settings(target: Target, scenario: Scenario, readers: Readers) -> dict[str, object]:
+    settings, topic = target.settings, target.pipeline.events_topic
+    return {
+        "topic": topic.name, "partitions": len(target.ends()), "consumer": readers.consumer,
+        "parallelism": settings.parallelism if readers.has_jobs else 0,
+        "checkpoint_seconds": settings.checkpoint_seconds, "acks": "all", "compression": "lz4",
+        **scenario.as_json(),
+    }  # fmt: skip
+
+
+def _tidy(folder: Path, result: Result) -> None:
+    """Times and notes are counted; the ledgers stay where something was found."""
+    for path in (*folder.glob(f"*{times.SUFFIX}"), *folder.glob(f"handled-*{handled.SUFFIX}")):
+        path.unlink()
+    if result.verified == closing.HOLDS:
+        for path in folder.glob("*.ledger"):
+            path.unlink()

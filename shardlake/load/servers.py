@@ -1,0 +1,64 @@
+"""The servers under load, as far as they are processes of this machine's local stack."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from shardlake.errors import BadInput, Unavailable
+from shardlake.settings import Settings, running_stack
+from shardlake.stack.stack import find
+
+BROKER = "kafka"
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Those of the stack that was started for a state folder; of others nothing is known but their addresses."""
+
+    state: Path
+    is_local: bool
+
+    @classmethod
+    def of(cls, state: Path, settings: Settings) -> Servers:
+        """Those that the settings mean. Raises Unavailable where they are the local stack's and that is not up."""
+        stack = find(state)
+        if stack is None and "KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
+            raise Unavailable("No stack is running here.", "Start one with `shardlake up --detach`, then load it.")
+        addresses = stack["settings"]["kafka_bootstrap_servers"] if stack else None
+        return cls(state, addresses == settings.kafka_bootstrap_servers)
+
+    @property
+    def names(self) -> list[str]:
+        """Of those whose processes are known."""
+        return list(self._entries()) if self.is_local else []
+
+    def pids(self, name: str) -> list[int]:
+        """Of one, [] where it is down."""
+        entry = self._entries().get(name)
+        return [entry["pid"]] if entry and psutil.pid_exists(entry["pid"]) else []
+
+    def refuse_restarts(self) -> None:
+        """Raises BadInput where none can be started again from here."""
+        if not self.is_local or not running_stack(self.state).get("restarts"):
+            msg = "restart_broker is for the stack of `shardlake up`, and these servers are others'."
+            raise BadInput(msg, "Leave it out of the scenario, or unset KAFKA_BOOTSTRAP_SERVERS.")
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        for pid in self.pids(name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def start(self) -> None:
+        """Have the stack's launcher start again what has ended."""
+        os.kill(running_stack(self.state)["launcher_pid"], signal.SIGUSR1)
+
+    def _entries(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = running_stack(self.state).get("servers", {})
+        return found
