@@ -314,7 +314,8 @@ def test_markdown_shows_just_these_characters() -> None:
 
 def test_what_draws_is_loaded_only_to_write() -> None:
     program = (
-        "import sys; import shardlake.cli.main, shardlake.load.report; "
+        "import sys; import shardlake.cli.main, shardlake.load.report, shardlake.load.compare, "
+        "shardlake.load.comparison_report, shardlake.cli.load_tables; "
         "sys.exit(any(name in sys.modules for name in ('matplotlib', 'hdrh')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
