@@ -77,6 +77,10 @@ def test_the_ratio_is_the_median_over_pairs() -> None:
     assert [cpu.ratio, cpu.smallest, cpu.largest] == pytest.approx([1.2, 1.1, 1.3])
 
 
+def test_what_is_shown_of_a_side_was_measured_and_is_no_mean() -> None:
+    assert of(compared([a_run(3), a_run(1)], [a_run()]), "CPU of consumers").a == 180
+
+
 def test_of_a_single_run_the_noise_is_unknown() -> None:
     found = compared([a_run()], [a_run(5)])
 
