@@ -1,29 +1,41 @@
-"""The end of a run: the jobs read to the topic's end, every window fires, and `verify` holds it all together."""
+"""The end of a run: all that was sent is in the lake, the jobs end, and `verify` holds it all together."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 from shardlake.errors import ShardlakeError
+from shardlake.flink.tables import GROUP
 from shardlake.lake.verdict import VERDICT_FILE
+from shardlake.ledger import Run
 from shardlake.load.target import Say, Target
 
 NOT_CHECKED = "not checked"
 HOLDS = "holds"
+ARCHIVE_SECONDS = 300
 
 
-def verify(target: Target, folder: Path, say: Say, *, run_jobs: bool, again: bool) -> tuple[str, dict[str, int]]:
+def verify(
+    target: Target, folder: Path, say: Say, *, run_jobs: bool, again: bool, is_last: bool
+) -> tuple[str, dict[str, int]]:
     """The conclusion, and the anomalies by name. The jobs are started where `run_jobs`, and started `again` afterwards;
-    in between they end: windows are known only then."""
+    in between they end.
+
+    They are stopped with their open windows kept, since a load that follows would otherwise find its first minute, and
+    its sessions, split; where it `is_last` they finish, and every window is verified.
+    """
     commands = target.commands
     try:
         if run_jobs:
             say("the jobs archive what was sent")
             commands.run("jobs", "run")
-        say("the jobs finish, and `verify` reads the topic again")
-        commands.run("jobs", "finish")
+        if not is_last:
+            _await_archived(target, Run.read(folder).starts)
+        say("the jobs end, and `verify` reads the topic again")
+        commands.run("jobs", "finish" if is_last else "stop")
         commands.exit_code("verify", str(folder), "--json")
         found = json.loads((folder / VERDICT_FILE).read_text())
         verdict, counts = str(found["conclusion"]), {str(name): int(n) for name, n in found["counts"].items()}
@@ -35,3 +47,11 @@ def verify(target: Target, folder: Path, say: Say, *, run_jobs: bool, again: boo
     if verdict == HOLDS:
         shutil.rmtree(folder / "evidence", ignore_errors=True)
     return verdict, counts
+
+
+def _await_archived(target: Target, since: dict[int, int]) -> None:
+    deadline = time.monotonic() + ARCHIVE_SECONDS
+    while target.behind([GROUP], since):
+        if time.monotonic() > deadline:
+            raise ShardlakeError(f"The jobs have not archived what was sent after {ARCHIVE_SECONDS} s.")
+        time.sleep(0.5)

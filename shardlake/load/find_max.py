@@ -130,7 +130,7 @@ def _search(
         first = base.rate if base else FIRST_RATE
         outcome = search(prober.probe, first, REPEATS)
         cleanup.close()
-        verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False)
+        verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False, is_last=True)
     for pattern in ("handled-*.rows", *(["*.ledger"] if verified == closing.HOLDS else [])):
         for path in own.glob(pattern):
             path.unlink()

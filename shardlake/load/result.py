@@ -66,8 +66,8 @@ class Slope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What the processes of one role took after the warm-up. Roles: kafka, registry, jobmanager, taskmanager, s3,
-    producers, consumers, measuring."""
+    """What the processes of one role took after the warm-up, and how many and large they were at most. Roles: kafka,
+    registry, jobmanager, taskmanager, s3, producers, consumers, measuring."""
 
     role: str
     processes: int

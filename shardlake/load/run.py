@@ -76,7 +76,7 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
     result.write(folder)  # what is known is kept, whatever becomes of the rest
     if not driven.stopped:
         verified, anomalies = closing.verify(
-            target, folder, say, run_jobs=not readers.has_jobs, again=readers.jobs_were_running
+            target, folder, say, run_jobs=not readers.has_jobs, again=readers.jobs_were_running, is_last=False
         )
         result = replace(result, verified=verified, anomalies=anomalies)
         result.write(folder)
@@ -157,7 +157,7 @@ def _measured(
     sent = sum(sample.sent for sample in steady[1:])
     usage = [
         Usage(
-            role=role, processes=meter.processes.get(role, 0), cpu_seconds=round(took, 2),
+            role=role, processes=meter.most_processes[role], cpu_seconds=round(took, 2),
             cpu_us_per_event=round(1e6 * took / sent, 2) if sent else 0.0,
             max_memory_mb=round(meter.max_memory_mb[role]),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
 Say = Callable[[str], None]
+WORKERS_LOG = "workers.log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,13 @@ class Target:
     def ends(self) -> dict[int, int]:
         """Of the topic, by partition. Raises Unavailable."""
         return {p: end for p, (_, end) in topics.offsets(self.settings.kafka_bootstrap_servers, self.topic).items()}
+
+    def behind(self, groups: Iterable[str], since: Mapping[int, int]) -> list[str]:
+        """The groups that have not committed all that came after these offsets: what the jobs have, is in the lake."""
+        servers = self.settings.kafka_bootstrap_servers
+        # Of what was there before, the jobs' last commit may be missing: it races their end.
+        ends = {partition: end for partition, end in self.ends().items() if end > since.get(partition, 0)}
+        return [group for group in groups if not _covers(topics.committed(servers, group, self.topic), ends)]
 
     def offer(self, scenario: Scenario, folder: Path) -> Offer:
         """The scenario's producers, ready; ledgers and times go to the folder."""
@@ -97,7 +105,8 @@ class Readers:
     def start(self, folder: Path, begin_ns: int) -> None:
         """Start the workers, for a load that begins then."""
         if self._workers:
-            self._workers.start(self._scenario.workers, Watched.of(folder, self._scenario, begin_ns))
+            watched = Watched.of(folder, self._scenario, begin_ns)
+            self._workers.start(self._scenario.workers, watched, folder / WORKERS_LOG)
         self.lags.look()
 
     def add(self, workers: int) -> str:
@@ -118,12 +127,9 @@ class Readers:
         )
 
     def behind(self) -> list[str]:
-        """The groups that have not committed all that came since the start: what the jobs have, is in the lake."""
-        servers, topic = self._target.settings.kafka_bootstrap_servers, self._target.topic
-        # Of what was there before, the jobs' last commit may be missing: it races their end.
-        ends = {p: end for p, end in self._target.ends().items() if end > self.lags.first_ends.get(p, 0)}
+        """The groups that have not committed all that came since the start."""
         groups = [group for group in (self.group, GROUP if self.has_jobs else None) if group]
-        return [group for group in groups if not _covers(topics.committed(servers, group, topic), ends)]
+        return self._target.behind(groups, self.lags.first_ends)
 
     def await_caught_up(self, seconds: float, meanwhile: Callable[[], None]) -> list[str]:
         """The groups that were still behind after so long."""

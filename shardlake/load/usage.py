@@ -18,6 +18,7 @@ class Meter:
         self._roles = roles
         self._seen: dict[str, dict[tuple[int, float], float]] = {role: {} for role in roles}
         self.processes: dict[str, int] = {}
+        self.most_processes: dict[str, int] = dict.fromkeys(roles, 0)
         self.memory_mb: dict[str, float] = {}
         self.max_memory_mb: dict[str, float] = dict.fromkeys(roles, 0.0)
 
@@ -39,6 +40,7 @@ class Meter:
                 except psutil.NoSuchProcess:
                     continue
             self.processes[role] = count
+            self.most_processes[role] = max(self.most_processes[role], count)
             self.memory_mb[role] = memory_bytes / 1e6
             self.max_memory_mb[role] = max(self.max_memory_mb[role], memory_bytes / 1e6)
         return {role: sum(seen.values()) for role, seen in self._seen.items()}

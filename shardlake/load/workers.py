@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -37,6 +42,7 @@ class Workers:
         self._servers = settings.kafka_bootstrap_servers
         self._dead_letters = dead_letters.topic_name(topic, self.group)
         self._work: Work | None = None
+        self._log = Path(os.devnull)
         self._processes: list[Any] = []
 
     @property
@@ -44,8 +50,9 @@ class Workers:
         """Of the workers that run; a worker's lanes may be its children."""
         return [process.pid for process in self._processes if process.is_alive()]
 
-    def start(self, count: int, watched: Watched) -> None:
-        """From the topic's present ends on, whatever was there before."""
+    def start(self, count: int, watched: Watched, log: Path) -> None:
+        """From the topic's present ends on, whatever was there before. What they say goes to the log."""
+        self._log = log
         self.forget()
         dead_letters.make_topic(self._servers, self._dead_letters)
         ends = topics.offsets(self._servers, self._topic)
@@ -65,8 +72,9 @@ class Workers:
     def add(self, count: int) -> int:
         """So many more; how many there are then."""
         assert self._work is not None
-        for _ in range(count):
-            self._processes.append(start_worker(self._work, len(self._processes) + 1))
+        with _output_to(self._log):
+            for _ in range(count):
+                self._processes.append(start_worker(self._work, len(self._processes) + 1))
         return len(self._processes)
 
     def failed(self) -> list[str]:
@@ -109,6 +117,24 @@ class Workers:
     def _ended(self) -> list[tuple[int, str]]:
         found = [(number, ended(process.exitcode)) for number, process in enumerate(self._processes, 1)]
         return [(number, how) for number, how in found if how and how != ended(-15)]
+
+
+@contextmanager
+def _output_to(log: Path) -> Iterator[None]:
+    """What is started meanwhile says what it says to a file: a consumer's own words would bury the load's."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = [(number, os.dup(number)) for number in (1, 2)]
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        for number, _ in before:
+            os.dup2(file, number)
+        yield
+    finally:
+        for number, copy in before:
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(file)
 
 
 def only_consumer(pipeline: Pipeline, name: str | None) -> str:
