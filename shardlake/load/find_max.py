@@ -22,6 +22,7 @@ from shardlake.errors import BadInput, ShardlakeError
 from shardlake.install.versions import versions
 from shardlake.load import closing, machine, times
 from shardlake.load.drive import Driven, drive
+from shardlake.load.generator import AHEAD_SECONDS
 from shardlake.load.result import Capacities, Capacity, Probe, Sample, Slope
 from shardlake.load.scenario import SLOW_CONSUMER, Scenario
 from shardlake.load.search import NOT_OFFERED, search
@@ -47,10 +48,14 @@ REPEATS = 3
 LINGER_MS = 50
 """As `shardlake produce` sends."""
 
-SECOND_PRODUCER_RATE = 30_000
+SECOND_PRODUCER_RATE = 50_000
 """One process offers so much without being late; more are shared by two."""
 
 REACHED_SHARE = 1 - SHARE
+ENCODE_SECONDS = 25e-6
+"""An event's, in a producer that has time for it. For consumers and jobs a probe's events are encoded before it begins:
+on two cores the search would otherwise find how fast events are made."""
+
 TOO_FAR_SECONDS = 6
 """A lag of so many seconds of load, while it grows, needs no further proof."""
 
@@ -189,11 +194,15 @@ class _Prober:
         plan = replace(self._plan, rate=rate, seed=next(self._seeds))
         if self._configuration.kind != PRODUCERS and rate > SECOND_PRODUCER_RATE:
             plan = replace(plan, producers=2)
-        offer = self._target.offer(plan, self._folder)
+        lead_seconds, ahead_seconds = 1.0, AHEAD_SECONDS
+        if self._configuration.kind != PRODUCERS:
+            lead_seconds += ENCODE_SECONDS * rate * plan.duration / plan.producers
+            ahead_seconds = lead_seconds + plan.duration
+        offer = self._target.offer(plan, self._folder, ahead_seconds)
         try:
             meter = self._readers.meter(os.getpid(), lambda: offer.pids)
             watch = Watch(self._folder, self._readers.lags, meter)
-            begin_ns = time.time_ns() + 1_000_000_000
+            begin_ns = time.time_ns() + int(1e9 * lead_seconds)
             driven = drive(
                 offer, watch, meter, begin_ns, plan.warm_up or 0.0, (), lambda _: None,
                 lambda sample: self._is_enough(sample, rate),

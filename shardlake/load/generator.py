@@ -1,7 +1,7 @@
 """One producer of a load, a process of its own: events at their intended times, whatever the system does.
 
-An event is encoded up to a second before it is due, so that at its time it is only handed over. What is late is sent at
-once, never left out and never moved: the schedule does not slow down with the system.
+An event is encoded a second before it is due, or earlier, so that at its time it is only handed over. What is late is
+sent at once, never left out and never moved: the schedule does not slow down with the system.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from shardlake.produce.delivery import Delivery
     from shardlake.produce.sending import Sending
 
-AHEAD_NS = 1_000_000_000
+AHEAD_SECONDS = 1.0
 TICK_NS = 1_000_000
 """What is due within one is sent together."""
 
@@ -48,7 +48,7 @@ take."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one of `of` producers does."""
+    """What one of `of` producers does. Events are encoded so long before they are due."""
 
     pipeline: Path
     settings: dict[str, Any]
@@ -57,6 +57,7 @@ class Share:
     scenario: Scenario
     number: int
     of: int
+    ahead_seconds: float = AHEAD_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class _Events:
             schema = sending.pipeline.schema_of(sending.topic)
             make = sending.pipeline.load_module("producers", "poison").poison
             self._poison = [value for _, value in make(self._sender.encode, schema)]
+        self.ahead_ns = int(share.ahead_seconds * 1e9)
         self.give_up_ns = begin_ns + int((share.scenario.duration + GRACE_SECONDS) * 1e9)
         self._hot_key: str | None = None
         self._counts = dict.fromkeys((HOT_KEY, LATE, POISON), 0)
@@ -221,7 +223,7 @@ def _send(events: _Events, delivery: Delivery, ledger: TimedLedger, sent: Count,
             sent.value = ledger.sent
         next_ns = ahead[0].due_ns if ahead else now_ns
         left_ns = max(next_ns, now_ns + TICK_NS) - time.time_ns()
-        if more and (not ahead or (left_ns > TICK_NS // 2 and ahead[-1].due_ns - now_ns < AHEAD_NS)):
+        if more and (not ahead or (left_ns > TICK_NS // 2 and ahead[-1].due_ns - now_ns < events.ahead_ns)):
             before = len(ahead)
             ahead.extend(events.next(ENCODED_AT_ONCE))
             more = len(ahead) - before == ENCODED_AT_ONCE

@@ -17,7 +17,9 @@ NOT_OFFERED = "not offered"
 RESOLUTION = 0.05
 """Between the highest rate that holds and the lowest that does not."""
 
-HIGHEST = 2_000_000.0
+HIGHEST = 500_000.0
+"""A probe's events are in memory."""
+
 LOWEST = 10.0
 
 

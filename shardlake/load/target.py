@@ -12,7 +12,7 @@ from shardlake.commands import Commands
 from shardlake.errors import BadInput
 from shardlake.flink.cluster import Cluster
 from shardlake.flink.tables import GROUP
-from shardlake.load.generator import Share
+from shardlake.load.generator import AHEAD_SECONDS, Share
 from shardlake.load.handled import Watched
 from shardlake.load.offer import Offer
 from shardlake.load.scenario import Scenario
@@ -52,13 +52,14 @@ class Target:
         ends = {partition: end for partition, end in self.ends().items() if end > since.get(partition, 0)}
         return [group for group in groups if not _covers(topics.committed(servers, group, self.topic), ends)]
 
-    def offer(self, scenario: Scenario, folder: Path) -> Offer:
+    def offer(self, scenario: Scenario, folder: Path, ahead_seconds: float = AHEAD_SECONDS) -> Offer:
         """The scenario's producers, ready; ledgers and times go to the folder."""
         return Offer(
             [
                 Share(
                     pipeline=self.pipeline.folder, settings=self.settings.model_dump(), topic=self.topic,
                     folder=folder, scenario=scenario, number=number, of=scenario.producers,
+                    ahead_seconds=ahead_seconds,
                 )
                 for number in range(scenario.producers)
             ]
