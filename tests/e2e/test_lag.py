@@ -142,6 +142,36 @@ def test_a_topic_deleted_and_made_anew_with_lower_offsets(cluster: Cluster, samp
     assert shard.verdict.status is Status.AHEAD
 
 
+def test_many_partitions_of_which_one_topics_are_made_anew_with_fewer(cluster: Cluster, sampler: Sampler) -> None:
+    """More than are asked for in one request; and the topic beside it is as it was."""
+    beside, wide = (cluster.topic(APPENDED, partitions=count) for count in (7, 250))
+    for partition in range(250):
+        cluster.send(wide, *[b"x"] * (partition % 3 + 1), partition=partition)
+    group = cluster.commit(beside, 0)
+    consumer = Consumer({"bootstrap.servers": cluster.servers, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(wide, partition, 1) for partition in range(250)], asynchronous=False)
+    lags = {(shard.topic, shard.partition): shard.records for shard in sampler.sample().of(group)}
+    assert {p: lags[wide, p] for p in range(250)} == {p: p % 3 for p in range(250)}
+    assert lags[beside, 0] == 0
+
+    topics.delete(cluster.servers, [wide])
+    cluster.topic(APPENDED, partitions=230, name=wide)
+    cluster.send(wide, b"x", b"x", partition=229)
+
+    def anew() -> bool:
+        found = {s.partition: s for s in sampler.sample().of(group) if s.topic == wide}
+        # Its commits went with the old topic, or are of it: what is new is all behind, and nothing is below 0.
+        return len(found) == 230 and found[229].records in (1, 2) and all(s.records >= 0 for s in found.values())
+
+    consumer.commit(offsets=[TopicPartition(wide, 229, 0)], asynchronous=False)
+    consumer.close()
+    wait_for(anew, 30, "the new topic to be seen")
+    found = {shard.partition: shard for shard in sampler.sample().of(group) if shard.topic == wide}
+    assert found[229].records == 2
+    assert all(shard.partition < 230 for shard in found.values())
+    assert [s.records for s in sampler.sample().of(group) if s.topic == beside] == [0] * 7
+
+
 def test_a_group_that_is_rewound(cluster: Cluster, sampler: Sampler) -> None:
     topic = cluster.topic(APPENDED)
     cluster.send(topic, *[b"x"] * 50)

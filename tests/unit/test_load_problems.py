@@ -53,8 +53,8 @@ def test_what_a_search_is_for_is_read_from_the_command_line() -> None:
         for count in counts
     ]
     assert Configuration.read(["jobs", "consumers=3,5"]) == [
-        Configuration("jobs", 1), Configuration("jobs", 2), Configuration("consumers", 3), Configuration("consumers", 5),
-    ]  # fmt: skip
+        Configuration(kind, count) for kind, count in (("jobs", 1), ("jobs", 2), ("consumers", 3), ("consumers", 5))
+    ]
 
 
 @pytest.mark.parametrize("text", ["cosumers", "jobs=0", "jobs=1,x", "jobs=-1"])
