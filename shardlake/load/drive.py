@@ -11,9 +11,6 @@ from shardlake.load.result import Act, Sample
 from shardlake.load.usage import Meter
 from shardlake.load.watch import Watch
 
-SETTLE_SECONDS = 1.0
-"""From the producers' being ready to the first event."""
-
 SAMPLE_SECONDS = 1.0
 SAY_EVERY_SECONDS = 10
 

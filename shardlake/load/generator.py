@@ -1,6 +1,6 @@
 """One producer of a load, a process of its own: events at their intended times, whatever the system does.
 
-An event is encoded a second before it is due, or earlier, so that at its time it is only handed over. What is late is
+An event is encoded seconds before it is due, so that at its time it is only handed over. What is late is
 sent at once, never left out and never moved: the schedule does not slow down with the system.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from shardlake.produce.delivery import Delivery
     from shardlake.produce.sending import Sending
 
-AHEAD_SECONDS = 1.0
+AHEAD_SECONDS = 5.0
 TICK_NS = 1_000_000
 """What is due within one is sent together."""
 

@@ -31,7 +31,7 @@ from shardlake.load.windows import WindowWatch, topics_of_windows
 JOIN_SECONDS = 8
 """From the workers' start to the first event: they import, and join their group."""
 
-SETTLE_SECONDS = 1
+SETTLE_SECONDS = 3
 SLIP_P99_MS = 5.0
 """Where a schedule is missed by more, it was none, and latencies from its times are void."""
 
