@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag bench-load metrics-page lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ bench-load: setup ## slip of the schedule, cost of measuring, and a planted slow
 bench-lag: setup ## a scrape of 1,000 partitions and 20 groups beside a plain probe, and the error of ages
 	@$(BIN)/python -m bench.lag $(BENCH_ARGS)
 
+bench-peers: setup ## the archive beside Quix Streams and a loop by hand: CPU-seconds, and what kills and poison lose
+	@$(BIN)/python -m bench.peers $(BENCH_ARGS)
+
 metrics-page: $(VENV)/installed ## write docs/metrics.md anew from the code
 	@$(BIN)/python -m shardlake.cli.metrics_page > docs/metrics.md
 
@@ -99,6 +102,7 @@ lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url tests/managed_flink/requirements.in -o tests/managed_flink/requirements.lock
+	@for peer in bench/peer_programs/*/; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url $${peer}requirements.in -o $${peer}requirements.lock || exit; done
 	@$(BIN)/shardlake lock
 
 clean: ## remove the virtual environment; downloads stay in the cache
