@@ -64,7 +64,7 @@ def load(
     if find_max:
         _find_max(ctx.obj.pipeline, scenario, chosen, only or [], report, port_base, as_json=json)
         return
-    plan = Scenario.read(scenario, **chosen) if scenario else Scenario.of(**chosen)
+    plan = Scenario.read(scenario, chosen) if scenario else Scenario.of(**chosen)
     folder = new_report(report)
     result = _run(ctx.obj.pipeline, plan, folder)
     if json:
@@ -132,7 +132,7 @@ def _find_max(
     as_json: bool,
 ) -> None:
     from shardlake.cli.setup import installed
-    from shardlake.load.find_max import Configuration, find_max
+    from shardlake.load.find_max import DEFAULTS, Configuration, find_max
     from shardlake.load.folder import leave, new_report
     from shardlake.load.report import write_capacity
     from shardlake.load.scenario import Scenario
@@ -141,7 +141,7 @@ def _find_max(
         msg = f"--{min(wrong)} says what a search tries by itself."
         raise BadInput(msg, "With --find-max leave it out; --only consumers=1,2 says which counts are tried.")
     configurations = Configuration.read(only)
-    base = Scenario.read(scenario, **given) if scenario else Scenario.of(**given) if "rate" in given else None
+    base = Scenario.read(scenario, given, DEFAULTS) if scenario else Scenario.of(**{**DEFAULTS, **given})
     folder = new_report(report)
     installed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -158,9 +158,11 @@ def _find_max(
         print_json({"report": str(folder), **found.as_json()})
     else:
         show_capacities(found, folder)
-    if found.partial:
+    if found.partial.startswith("interrupted"):
         err.print(f"{found.partial}; what was found until then is in {folder}, marked as partial")
         sys.exit(130)
+    if found.partial:
+        raise ShardlakeError(f"The search ended early. {found.partial}", f"What was found before is in {folder}.")
     lost = [f"{one.kind} {one.count}: {one.verified}" for one in found.found if one.verified != "holds"]
     if lost:
         raise ShardlakeError(f"`verify` does not hold everywhere: {', '.join(lost)}.", f"See {folder}.")

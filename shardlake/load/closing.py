@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from shardlake.errors import ShardlakeError
+from shardlake.flink.cluster import Cluster
 from shardlake.flink.tables import GROUP
 from shardlake.lake.verdict import VERDICT_FILE
 from shardlake.ledger import Run
@@ -28,6 +29,8 @@ def verify(
     its sessions, split; where it `is_last` they finish, and every window is verified.
     """
     commands = target.commands
+    verdict: str = NOT_CHECKED
+    counts: dict[str, int] = {}
     try:
         if run_jobs:
             say("the jobs archive what was sent")
@@ -41,12 +44,22 @@ def verify(
         verdict, counts = str(found["conclusion"]), {str(name): int(n) for name, n in found["counts"].items()}
     except (ShardlakeError, OSError, ValueError) as error:
         say(f"verify: {getattr(error, 'message', error)}")
-        verdict, counts = NOT_CHECKED, {}
-    if again:
-        commands.run("jobs", "run")
+    finally:
+        _leave_jobs(target, say, running=again)
     if verdict == HOLDS:
         shutil.rmtree(folder / "evidence", ignore_errors=True)
     return verdict, counts
+
+
+def _leave_jobs(target: Target, say: Say, *, running: bool) -> None:
+    """As they were found."""
+    try:
+        if running:
+            target.commands.run("jobs", "run", "--unless-running")
+        elif Cluster(target.settings.flink_rest_url).running():
+            target.commands.run("jobs", "stop")
+    except ShardlakeError as error:
+        say(f"the jobs are not as they were: {error.message}")
 
 
 def _await_archived(target: Target, since: dict[int, int]) -> None:

@@ -13,6 +13,8 @@ from shardlake.load.watch import Watch
 
 SAMPLE_SECONDS = 1.0
 SAY_EVERY_SECONDS = 10
+LONGEST_SLEEP_SECONDS = 0.2
+"""So that the end is seen when it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,18 @@ class Driven:
     acts: list[Act] = field(default_factory=list)
     cpu_before: dict[str, float] = field(default_factory=dict)
     cpu_after: dict[str, float] = field(default_factory=dict)
+    sent_before: int = 0
+    sent_after: int = 0
+
+    @property
+    def sent(self) -> int:
+        """Events handed over between the two."""
+        return self.sent_after - self.sent_before
+
+    def took(self) -> dict[str, float]:
+        """CPU-seconds by role between the two; none where the load ended in its warm-up."""
+        before = self.cpu_before
+        return {role: seconds - before.get(role, 0.0) for role, seconds in self.cpu_after.items()} if before else {}
 
 
 def drive(
@@ -42,11 +56,14 @@ def drive(
     meter: Meter,
     begin_ns: int,
     warm_up: float,
+    duration: float,
     todo: Sequence[Do],
     say: Callable[[str], None],
     enough: Callable[[Sample], str] = lambda _: "",
 ) -> Driven:
-    """Until the load is over, `enough` gives a reason to end it, or Ctrl-C does. Raises what a step raises."""
+    """Until the load is over, `enough` gives a reason to end it, or Ctrl-C does. Raises what a step raises.
+
+    The last look at what is used is at the load's end, not at that of the reports that are waited for after it."""
     left = sorted(todo, key=lambda one: one.at)
     driven = Driven(begin_ns)
     offer.begin(begin_ns)
@@ -62,20 +79,25 @@ def drive(
                 next_sample = max(next_sample + SAMPLE_SECONDS, now)
                 sample = watch.look(now, offer.sent)
                 if now >= warm_up and not driven.cpu_before:
-                    driven.cpu_before = meter.look()
+                    driven.cpu_before, driven.sent_before = meter.look(), offer.sent
+                if now >= duration and not driven.cpu_after:
+                    driven.cpu_after, driven.sent_after = meter.look(), offer.sent
                 if now - said > SAY_EVERY_SECONDS:
                     said = now
                     say(f"{now:5.0f} s  {_words(sample, offer.sent)}")
                 if not driven.stopped and (reason := enough(sample)):
                     driven.stopped = reason
                     offer.stop()
-            time.sleep(max(0.0, min(next_sample, left[0].at if left else next_sample) - now, 0.01))
+            until = min(next_sample, left[0].at if left else next_sample) - now
+            time.sleep(min(max(until, 0.01), LONGEST_SLEEP_SECONDS))
     except KeyboardInterrupt:
-        driven.stopped = f"interrupted {(time.time_ns() - begin_ns) / 1e9:.0f} s after the begin"
+        driven.seconds = (time.time_ns() - begin_ns) / 1e9
+        driven.stopped = f"interrupted {driven.seconds:.0f} s after the begin"
         say(f"{driven.stopped}: waiting for the reports of what was sent; again to leave at once")
         offer.stop()
-    driven.cpu_after = meter.look()
-    driven.seconds = (time.time_ns() - begin_ns) / 1e9
+    driven.seconds = driven.seconds or (time.time_ns() - begin_ns) / 1e9
+    if not driven.cpu_after:
+        driven.cpu_after, driven.sent_after = meter.look(), offer.sent
     return driven
 
 

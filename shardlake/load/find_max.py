@@ -24,11 +24,11 @@ from shardlake.load import closing, machine, times
 from shardlake.load.drive import Driven, drive
 from shardlake.load.generator import AHEAD_SECONDS
 from shardlake.load.result import Capacities, Capacity, Probe, Sample, Slope
-from shardlake.load.scenario import SLOW_CONSUMER, Scenario
+from shardlake.load.scenario import ENDLESS, SLOW_CONSUMER, Scenario
 from shardlake.load.search import NOT_OFFERED, search
 from shardlake.load.servers import Servers
 from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED, fit
-from shardlake.load.target import Readers, Say, Target
+from shardlake.load.target import WORKERS_LOG, Readers, Say, Target
 from shardlake.load.usage import CONSUMERS, PRODUCERS, Meter
 from shardlake.load.watch import JOBS, Watch, totals
 from shardlake.pipeline import Pipeline
@@ -43,10 +43,10 @@ ROLES = {CONSUMERS: (CONSUMERS,), JOBS: ("taskmanager", "jobmanager"), PRODUCERS
 PROBE_SECONDS = {CONSUMERS: (5.0, 25.0), JOBS: (15.0, 50.0), PRODUCERS: (5.0, 25.0)}
 """Warm-up, and all of a probe. Windows and checkpoints need longer to be steady."""
 
-FIRST_RATE = 4000.0
+DEFAULTS = {"rate": 4000.0, "linger_ms": 50.0}
+"""The first rate that is tried; and what `shardlake produce` lingers."""
+
 REPEATS = 3
-LINGER_MS = 50
-"""As `shardlake produce` sends."""
 
 SECOND_PRODUCER_RATE = 50_000
 """One process offers so much without being late; more are shared by two."""
@@ -59,7 +59,7 @@ on two cores the search would otherwise find how fast events are made."""
 TOO_FAR_SECONDS = 6
 """A lag of so many seconds of load, while it grows, needs no further proof."""
 
-DRAIN_SECONDS = 300
+DRAIN_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Configuration:
 
 def find_max(
     pipeline: Pipeline,
-    base: Scenario | None,
+    base: Scenario,
     configurations: list[Configuration],
     folder: Path,
     port_base: int,
@@ -99,12 +99,13 @@ def find_max(
 ) -> Capacities:
     """Each configuration in order; what was found is kept after each. `base` is a scenario for all of them, of whose
     timeline slow_consumer alone is meant. Raises Unavailable where a stack does not start."""
-    if base and any(step.name != SLOW_CONSUMER for step in base.timeline):
-        raise BadInput("A search takes of a timeline slow_consumer alone.", "Leave the other steps out.")
+    if any(step.name != SLOW_CONSUMER or step.at or step.values["for"] < ENDLESS for step in base.timeline):
+        msg = "A search takes of a timeline only slow_consumer, from 0 on and without an end."
+        raise BadInput(msg, "Leave the other steps out, and `for`.")
     found: list[Capacity] = []
     result = Capacities(
         command=command, began=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine.facts(),
-        versions=versions(), settings={**(base.as_json() if base else {}), "probe_seconds": PROBE_SECONDS},
+        versions=versions(), settings={**base.as_json(), "probe_seconds": PROBE_SECONDS},
     )  # fmt: skip
     for configuration in configurations:
         say(f"[{configuration.kind} {configuration.count}]")
@@ -112,6 +113,10 @@ def find_max(
             found.append(_search(pipeline, base, configuration, folder, port_base, say))
         except KeyboardInterrupt:
             result = replace(result, partial=f"interrupted in the search for {configuration.kind}")
+        except ShardlakeError as error:
+            if not found:
+                raise
+            result = replace(result, partial=f"{configuration.kind} {configuration.count}: {error.message}")
         result = replace(result, found=list(found))
         result.write(folder)
         if result.partial:
@@ -120,7 +125,7 @@ def find_max(
 
 
 def _search(
-    pipeline: Pipeline, base: Scenario | None, configuration: Configuration, folder: Path, port_base: int, say: Say
+    pipeline: Pipeline, base: Scenario, configuration: Configuration, folder: Path, port_base: int, say: Say
 ) -> Capacity:
     kind, count = configuration.kind, configuration.count
     own = folder / f"{kind}-{count}"
@@ -132,8 +137,7 @@ def _search(
         readers.start(own, time.time_ns())
         time.sleep(8 if readers.group else 1)
         prober = _Prober(target, readers, configuration, plan, own, say)
-        first = base.rate if base else FIRST_RATE
-        outcome = search(prober.probe, first, REPEATS)
+        outcome = search(prober.probe, base.rate, REPEATS)
         cleanup.close()
         verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False, is_last=True)
     for pattern in ("handled-*.rows", *(["*.ledger"] if verified == closing.HOLDS else [])):
@@ -149,12 +153,11 @@ def _search(
     )  # fmt: skip
 
 
-def _plan(base: Scenario | None, configuration: Configuration) -> Scenario:
+def _plan(base: Scenario, configuration: Configuration) -> Scenario:
     kind, count = configuration.kind, configuration.count
     warm_up, duration = PROBE_SECONDS[kind]
-    common = base or Scenario(rate=FIRST_RATE, linger_ms=LINGER_MS)
     return replace(
-        common, warm_up=warm_up, duration=duration, workers=count if kind == CONSUMERS else 0, jobs=kind == JOBS,
+        base, warm_up=warm_up, duration=duration, workers=count if kind == CONSUMERS else 0, jobs=kind == JOBS,
         producers=count if kind == PRODUCERS else 1,
     )  # fmt: skip
 
@@ -186,6 +189,8 @@ class _Prober:
         self._plan, self._folder, self._say = plan, folder, say
         self._group = {CONSUMERS: readers.group, JOBS: JOBS}.get(configuration.kind)
         self._seeds = iter(range(plan.seed, plan.seed + 1_000_000))
+        self._behind: int | None = None
+        self._last = 0
         self.costs: list[tuple[float, float]] = []
         """Rates, and CPU-microseconds an event of what is searched for."""
 
@@ -204,29 +209,41 @@ class _Prober:
             watch = Watch(self._folder, self._readers.lags, meter)
             begin_ns = time.time_ns() + int(1e9 * lead_seconds)
             driven = drive(
-                offer, watch, meter, begin_ns, plan.warm_up or 0.0, (), lambda _: None,
+                offer, watch, meter, begin_ns, plan.warm_up or 0.0, plan.duration, (), lambda _: None,
                 lambda sample: self._is_enough(sample, rate),
             )  # fmt: skip
             if driven.stopped.startswith("interrupted"):
                 raise KeyboardInterrupt
-            offer.result()
+            offer.await_end()
         finally:
             offer.kill()
         watch.close()
         found = self._judge(plan, driven, watch, meter)
         words = f"{found.slope.share:+.2%} of the rate" if found.slope else f"reached {found.reached_per_second:,.0f}/s"
         self._say(f"  {rate:>10,.0f}/s  {found.conclusion:<11}  {words}")
-        left = self._readers.await_caught_up(DRAIN_SECONDS, lambda: None)
-        if left:
-            msg = f"{left[0]} has not read what was sent after {DRAIN_SECONDS} s more."
-            raise ShardlakeError(msg, "It may stand still: the stack's logs tell more.")
+        self._await_read()
         return found
+
+    def _await_read(self) -> None:
+        """As long as it gets less. Raises ShardlakeError where it does not, or a worker has died."""
+        while left := self._readers.await_caught_up(DRAIN_SECONDS, lambda: None):
+            if failed := self._readers.failed():
+                raise ShardlakeError(f"{failed[0]}.", f"What it said is in {self._folder / WORKERS_LOG}.")
+            before, behind = self._behind, sum(sum(shards.values()) for shards in self._readers.lags.look().values())
+            self._behind = behind
+            if before is not None and behind >= before:
+                msg = f"{left[0]} stands still, {behind:,} records behind."
+                raise ShardlakeError(msg, "The stack's logs tell more, and the workers'.")
+        self._behind = None
+        if failed := self._readers.failed():
+            raise ShardlakeError(f"{failed[0]}.", f"What it said is in {self._folder / WORKERS_LOG}.")
 
     def _is_enough(self, sample: Sample, rate: float) -> str:
         if self._group is None or sample.at_seconds < (self._plan.warm_up or 0.0) + TOO_FAR_SECONDS:
             return ""
-        behind = sum(sample.lag.get(self._group, {}).values())
-        return "lag grows beyond doubt" if behind > TOO_FAR_SECONDS * rate else ""
+        behind, before = sum(sample.lag.get(self._group, {}).values()), self._last
+        self._last = behind
+        return "lag grows beyond doubt" if behind > max(TOO_FAR_SECONDS * rate, before) else ""
 
     def _judge(self, plan: Scenario, driven: Driven, watch: Watch, meter: Meter) -> Probe:
         warm_up, end = plan.warm_up or 0.0, min(driven.seconds, plan.duration)
@@ -236,12 +253,10 @@ class _Prober:
         reached = float(((at_ns >= since_ns) & (at_ns <= until_ns)).sum()) / max(end - warm_up, 1e-9)
         slope = self._slope(watch, warm_up, end, plan.rate)
         conclusion = _conclusion(slope, reached, plan.rate, is_cut=bool(driven.stopped))
-        events = reached * max(end - warm_up, 1e-9)
-        cpu = sum(
-            driven.cpu_after.get(role, 0.0) - driven.cpu_before.get(role, 0.0)
-            for role in ROLES[self._configuration.kind]
-        )
-        self.costs.append((plan.rate, 1e6 * cpu / max(events, 1.0)))
+        if self._group and slope is None and conclusion == HOLDS:
+            conclusion = UNDECIDED  # nobody told the lag, and what is not known does not hold
+        cpu = sum(driven.took().get(role, 0.0) for role in ROLES[self._configuration.kind])
+        self.costs.append((plan.rate, 1e6 * cpu / max(driven.sent, 1)))
         return Probe(
             rate=plan.rate, slope=slope, reached_per_second=reached,
             slip_p99_ms=float(np.percentile(slip_ns, 99)) / 1e6 if len(slip_ns) else 0.0, conclusion=conclusion,

@@ -6,6 +6,10 @@ import shutil
 from pathlib import Path
 
 from shardlake.errors import BadInput
+from shardlake.load.result import CAPACITY_FILE, RESULT_FILE
+
+NOTHING_SENT_BYTES = 512
+"""A ledger of no event has a header and an end, each some 100 bytes."""
 
 
 def new_report(folder: Path | None) -> Path:
@@ -24,6 +28,8 @@ def new_report(folder: Path | None) -> Path:
 
 
 def leave(folder: Path) -> None:
-    """After a load that failed: the folder goes, unless it tells what became of events that were sent."""
-    if not any(folder.glob("*.ledger")):
+    """After a load that failed: the folder goes, unless it tells what was found, or what became of events that were
+    sent."""
+    told = any((folder / name).exists() for name in (RESULT_FILE, CAPACITY_FILE))
+    if not told and not any(path.stat().st_size > NOTHING_SENT_BYTES for path in folder.rglob("*.ledger")):
         shutil.rmtree(folder, ignore_errors=True)

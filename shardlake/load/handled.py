@@ -13,7 +13,7 @@ import os
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 
 from shardlake.load.scenario import SLOW_CONSUMER, Scenario
 from shardlake.shards.handler import Consumer, Form
-from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
+from shardlake.shards.processor import Checkpointer, PartialFailure, Record, RecordProcessor
 
 SUFFIX = ".rows"
 WRITE_SECONDS = 1.0
@@ -95,7 +95,7 @@ class Watched:
 
     def __call__(self, consumer: Consumer) -> Consumer:
         """The same consumer, watched."""
-        watch = _Watch(Notes(self.folder), self.slowness)
+        watch = _Watch(Notes(self.folder), self.slowness, reports=consumer.form is Form.RECORDS)
         if consumer.form is Form.PROCESSOR:
             return Consumer(consumer.form, lambda: _Processor(consumer.call(), watch))
         if consumer.form is Form.RECORD:
@@ -107,11 +107,18 @@ class Watched:
 class _Watch:
     notes: Notes
     slowness: tuple[Slowness, ...] = field(default=())
+    reports: bool = False
+    """Whether what is returned are the sequence numbers that failed."""
 
     def around(self, records: Sequence[Record], call: Callable[[], Any]) -> Any:
-        """What failed is not handled: no row."""
+        """What failed is not handled: no row, but for the others where a handler names those that failed."""
         begin_ns = time.time_ns()
-        found = call()
+        try:
+            found = call()
+        except PartialFailure as error:
+            if done := _but(records, error.sequence_numbers):
+                self.notes.add(done, begin_ns, time.time_ns())
+            raise
         end_ns = time.time_ns()
         for slow in self.slowness:
             if slow.begin_ns <= begin_ns < slow.end_ns:
@@ -121,8 +128,14 @@ class _Watch:
                     until_ns += time.time_ns() - end_ns
                 while (end_ns := time.time_ns()) < until_ns:
                     pass
-        self.notes.add(records, begin_ns, end_ns)
+        done = _but(records, found) if self.reports and found else list(records)
+        if done:
+            self.notes.add(done, begin_ns, end_ns)
         return found
+
+
+def _but(records: Sequence[Record], failed: Collection[int]) -> list[Record]:
+    return [record for record in records if record.sequence_number not in failed]
 
 
 class _Processor(RecordProcessor):

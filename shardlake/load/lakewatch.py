@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 
@@ -39,7 +40,8 @@ class LakeWatch:
         """A last look, and no more."""
         self._closing.set()
         self._thread.join()
-        self._look()
+        with suppress(OSError, ShardlakeError):
+            self._look()
 
     def rows(self) -> Columns:
         """Of all files seen: partition, offset, and when its file was seen in nanoseconds since 1970; shape (3, n)."""

@@ -69,7 +69,7 @@ def windowed(sent: Sent, waits: Callable[[Column], Column], results: int, topic:
     found = waits(sent.intended_ns)
     note = (
         f"until the last of its window's results could be read, committed, from {topic} ({results} results): "
-        "the rest of the window and the watermark's wait are in it"
+        "the rest of the window and the watermark's wait are in it; by the time at which the event was to be sent"
     )
     return latency(found, len(sent.intended_ns) - len(found), note)
 

@@ -23,7 +23,6 @@ class _Producer:
     process: Any
     pipe: Any
     sent: Any
-    answer: Summary | None = None
 
 
 class Offer:
@@ -32,6 +31,8 @@ class Offer:
     def __init__(self, shares: list[Share]) -> None:
         """Started, and ready when this returns. Raises what a producer raised, Unavailable where one is not ready."""
         self._producers: list[_Producer] = []
+        self.summaries: list[Summary] = []
+        """Of those that have told what became of their events."""
         try:
             for share in shares:
                 ours, theirs = _spawn.Pipe()
@@ -72,17 +73,23 @@ class Offer:
             if producer.process.is_alive():
                 producer.process.terminate()
 
-    def result(self) -> list[Summary]:
-        """Waits for the ends. Raises ShardlakeError where a producer failed or died."""
-        try:
-            return [self._hear(producer, END_SECONDS) for producer in self._producers]
-        finally:
-            self.kill()
+    def await_end(self) -> None:
+        """Waits for the ends, and fills `summaries`. Raises ShardlakeError where a producer failed or died."""
+        failed: list[ShardlakeError] = []
+        for producer in self._producers:
+            try:
+                self.summaries.append(self._hear(producer, END_SECONDS))
+            except ShardlakeError as error:
+                failed.append(error)
+        self.kill()
+        if failed:
+            raise failed[0]
 
     def kill(self) -> None:
         """None is left."""
+        deadline = time.monotonic() + 5
         for producer in self._producers:
-            producer.process.join(5)
+            producer.process.join(max(0.0, deadline - time.monotonic()))
             if producer.process.is_alive():
                 producer.process.kill()
                 producer.process.join()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from shardlake.errors import ShardlakeError
 from shardlake.install.versions import versions
 from shardlake.lake.tables import lake_tables
 from shardlake.load import closing, handled, latencies, machine, times
@@ -59,27 +60,35 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
         steal = machine.Steal()
         begin_ns = time.time_ns() + int(1e9 * (JOIN_SECONDS if scenario.workers else SETTLE_SECONDS))
         readers.start(folder, begin_ns)
-        driven = drive(offer, watch, meter, begin_ns, scenario.warm_up or 0.0, _todo(target, scenario, readers), say)
+        todo = _todo(target, scenario, readers, cleanup)
+        driven = drive(offer, watch, meter, begin_ns, scenario.warm_up or 0.0, scenario.duration, todo, say)
         say("the load is over: waiting for the last reports, and for those who read")
-        summaries = offer.result()
-        if not driven.stopped:
-            _catch_up(readers, scenario, lambda: _look(watch, driven, summaries), driven, say)
-            time.sleep(2 * lake.look_seconds if lake else 0)
+        with _ends_early(driven, say, "interrupted before all that was sent was read"):
+            offer.await_end()
+            if not driven.stopped:
+                _catch_up(readers, scenario, lambda: _look(watch, driven, offer.summaries), say)
+                time.sleep(2 * lake.look_seconds if lake else 0)
         facts["steal_share"] = round(steal.share, 4)
     result = Result(
         command=command, began=began, seconds=driven.seconds, warm_up_seconds=scenario.warm_up or 0.0,
         partial="; ".join([driven.stopped, *failed] if driven.stopped else failed),
         machine=facts, versions=versions(), settings=_settings(target, scenario, readers), acts=driven.acts,
     )  # fmt: skip
-    result = _measured(result, scenario, folder, driven, meter, watch, summaries, readers)
+    result = _measured(result, scenario, folder, driven, meter, watch, offer.summaries, readers)
     result = _with_latencies(result, scenario, folder, driven, readers, lake, windows)
     result.write(folder)  # what is known is kept, whatever becomes of the rest
     if not driven.stopped:
-        verified, anomalies = closing.verify(
-            target, folder, say, run_jobs=not readers.has_jobs, again=readers.jobs_were_running, is_last=False
-        )
-        result = replace(result, verified=verified, anomalies=anomalies)
+        with _ends_early(driven, say, "interrupted before verify had ended"):
+            verified, anomalies = closing.verify(
+                target, folder, say, run_jobs=not readers.has_jobs, again=readers.jobs_were_running, is_last=False
+            )
+            result = replace(result, verified=verified, anomalies=anomalies)
+        if driven.stopped:
+            result = replace(result, partial=driven.stopped)
         result.write(folder)
+    elif readers.has_jobs and not readers.jobs_were_running:
+        with _ends_early(driven, say, ""):
+            target.commands.run("jobs", "stop")
     _tidy(folder, result)
     return result
 
@@ -97,15 +106,25 @@ def _watches(target: Target, scenario: Scenario, cleanup: ExitStack) -> tuple[La
     return lake, windows
 
 
-def _todo(target: Target, scenario: Scenario, readers: Readers) -> list[Do]:
+def _todo(target: Target, scenario: Scenario, readers: Readers, cleanup: ExitStack) -> list[Do]:
     servers = target.servers
+    down: list[bool] = []
+
+    def start_if_down() -> None:
+        if down:
+            servers.start()
+
+    # Before the readers leave, who need the broker: also where Ctrl-C came between the kill and the start.
+    cleanup.callback(start_if_down)
 
     def kill() -> str:
         servers.kill(BROKER)
+        down.append(True)
         return "killed (-9)"
 
     def start() -> str:
         servers.start()
+        down.clear()
         return "started again"
 
     found = []
@@ -120,14 +139,23 @@ def _todo(target: Target, scenario: Scenario, readers: Readers) -> list[Do]:
     return found
 
 
-def _catch_up(readers: Readers, scenario: Scenario, meanwhile: Callable[[], None], driven: Driven, say: Say) -> None:
-    seconds = CATCH_UP_SECONDS + 2 * scenario.duration
+@contextmanager
+def _ends_early(driven: Driven, say: Say, interrupted: str) -> Iterator[None]:
+    """What was measured until then is kept where something fails, or Ctrl-C comes: the run is partial."""
     try:
-        for group in readers.await_caught_up(seconds, meanwhile):
-            say(f"{group} has not caught up after {seconds:.0f} s: what it has not read counts as unknown")
+        yield
     except KeyboardInterrupt:
-        driven.stopped = "interrupted before all that was sent was read"
+        driven.stopped = driven.stopped or interrupted
         say(driven.stopped)
+    except ShardlakeError as error:
+        driven.stopped = driven.stopped or error.message.rstrip(".")
+        say(error.message)
+
+
+def _catch_up(readers: Readers, scenario: Scenario, meanwhile: Callable[[], None], say: Say) -> None:
+    seconds = CATCH_UP_SECONDS + 2 * scenario.duration
+    for group in readers.await_caught_up(seconds, meanwhile):
+        say(f"{group} has not caught up after {seconds:.0f} s: what it has not read counts as unknown")
 
 
 def _look(watch: Watch, driven: Driven, summaries: list[Summary]) -> None:
@@ -154,15 +182,14 @@ def _measured(
             seconds, lags = totals(steady, group)
             slopes.append(fit(group, seconds, lags, max(1e-9, _offered(scenario, warm_up, end))))
     events = sum(one.events for one in summaries)
-    sent = sum(sample.sent for sample in steady[1:])
     usage = [
         Usage(
             role=role, processes=meter.most_processes[role], cpu_seconds=round(took, 2),
-            cpu_us_per_event=round(1e6 * took / sent, 2) if sent else 0.0,
+            cpu_us_per_event=round(1e6 * took / driven.sent, 2) if driven.sent else 0.0,
             max_memory_mb=round(meter.max_memory_mb[role]),
         )
-        for role, after in driven.cpu_after.items()
-        if (took := after - driven.cpu_before.get(role, 0.0)) or meter.max_memory_mb[role]
+        for role, took in driven.took().items()
+        if took or meter.max_memory_mb[role]
     ]  # fmt: skip
     rows = handled.read(folder)
     rows = rows[rows[:, 3] >= driven.begin_ns + int(warm_up * 1e9)]

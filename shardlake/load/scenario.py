@@ -111,8 +111,9 @@ class Scenario:
     timeline: tuple[Step, ...] = ()
 
     @classmethod
-    def read(cls, path: Path, **given: Any) -> Scenario:
-        """The file's, but for what is given and not None. Raises BadInput naming the file's line."""
+    def read(cls, path: Path, given: Mapping[str, Any] = {}, defaults: Mapping[str, Any] = {}) -> Scenario:
+        """The file's, but for what is given and not None; `defaults` are for what neither says. Raises BadInput naming
+        the file's line."""
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -120,18 +121,24 @@ class Scenario:
             raise BadInput(f"The scenario {path} cannot be read: {reason}.") from error
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
-            raise BadInput(f"{where}: this is not YAML: {error.problem or error.context}.") from error
+            why = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+            raise BadInput(f"{where}: this is not YAML: {why}.") from error
         found = {} if root is None else _scenario(path, root)
-        return cls.of(**{**found, **{name: value for name, value in given.items() if value is not None}})
+        return cls.of(**{**defaults, **found, **{name: value for name, value in given.items() if value is not None}})
 
     @classmethod
     def of(cls, **values: Any) -> Scenario:
         """Checked as a whole. Raises BadInput."""
         if "rate" not in values:
             raise BadInput("A load needs a rate.", "Give --rate, or `rate:` in the scenario: events a second.")
+        for name, value in values.items():
+            bounds = NUMBERS.get(name)
+            if bounds and value is not None and not bounds.low <= value <= bounds.high:  # nor is it NaN
+                fix = f"It is a number from {bounds.low:g} to {bounds.high:g}."
+                raise BadInput(f"{name.replace('_', '-')} is {value:g}.", fix)
         scenario = cls(**values)
         if scenario.warm_up is None:
             scenario = replace(scenario, warm_up=min(LONGEST_WARM_UP_SECONDS, scenario.duration / 4))

@@ -44,19 +44,16 @@ def search(probe: Callable[[float], Probe], first: float, repeats: int, resoluti
         probes.append(probe(rate))
         return probes[-1].conclusion == HOLDS
 
-    low, high = 0.0, math.inf
-    rate = first
-    while low == 0.0 or high == math.inf:
-        if holds(rate):
-            low = rate
-            rate *= 2
-        else:
-            high = rate
-            rate /= 2
-        if low >= HIGHEST or (low == 0.0 and high <= LOWEST):
-            break
+    low, high, rate = 0.0, math.inf, first
     while True:
-        while low and high - low > resolution * high:
+        while (low == 0.0 or high == math.inf) and low < HIGHEST and high > LOWEST:
+            if holds(rate):
+                low = rate
+                rate *= 2
+            else:
+                high = rate
+                rate /= 2
+        while low and high - low > resolution * high and high < math.inf:
             middle = (low + high) / 2
             if holds(middle):
                 low = middle
@@ -66,6 +63,7 @@ def search(probe: Callable[[float], Probe], first: float, repeats: int, resoluti
         if not low or not repeats or 2 * confirmed > repeats:
             break
         high, low = low, max((one.rate for one in probes if _held_below(one, low)), default=0.0)
+        rate = high / 2
     limits = [one.conclusion for one in probes if one.rate == high and one.conclusion != HOLDS]
     limit = "the load itself" if NOT_OFFERED in limits[-1:] else "lag" if limits else "none was found"
     return Found(low, (low, high), limit, confirmed, repeats, probes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shardlake import topics
 from shardlake.commands import Commands
-from shardlake.errors import BadInput
+from shardlake.errors import BadInput, Unavailable
 from shardlake.flink.cluster import Cluster
 from shardlake.flink.tables import GROUP
 from shardlake.load.generator import AHEAD_SECONDS, Share
@@ -140,13 +140,20 @@ class Readers:
             time.sleep(0.5)
         return left
 
+    def failed(self) -> list[str]:
+        """How workers have ended that ended by themselves."""
+        return self._workers.failed() if self._workers else []
+
     def end(self) -> list[str]:
         """The workers leave, and their group is forgotten; how those have ended that failed. The jobs go on."""
         self.lags.close()
         if not self._workers:
             return []
         failed = self._workers.end()
-        self._workers.forget()
+        try:
+            self._workers.forget()
+        except Unavailable as error:
+            failed.append(f"{error.message} {error.hint}")
         return failed
 
 

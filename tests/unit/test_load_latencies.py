@@ -14,7 +14,7 @@ from shardlake.load.handled import Watched
 from shardlake.load.scenario import Scenario, Step
 from shardlake.load.times import Sent, TimedLedger
 from shardlake.shards.handler import Consumer, Form
-from shardlake.shards.processor import Record, RecordProcessor
+from shardlake.shards.processor import PartialFailure, Record, RecordProcessor
 from tests.unit.shard_messages import message
 
 pytestmark = pytest.mark.unit
@@ -126,9 +126,9 @@ def test_every_form_of_consumer_is_watched_and_works_as_before(tmp_path: Path) -
     one = around(Consumer(Form.RECORD, heard.append)).call
     one(record(1, 5))
     one(record(1, 6))
-    several = around(Consumer(Form.RECORDS, lambda records: [records[0].sequence_number])).call
-    assert several([record(2, 7), record(2, 8), record(2, 9)]) == [7]
-    assert several([record(2, 20), record(2, 25)]) == [20]  # a lane has some of a shard's keys
+    several = around(Consumer(Form.RECORDS, lambda records: [7] if records[0].sequence_number == 7 else [])).call
+    assert several([record(2, 7), record(2, 8), record(2, 9)]) == [7]  # which failed, and is not done
+    assert several([record(2, 20), record(2, 25)]) == []  # a lane has some of a shard's keys
     inner = Keeps()
     processor = around(Consumer(Form.PROCESSOR, lambda: inner)).call()
     processor.initialize("app-logs-3")
@@ -138,7 +138,7 @@ def test_every_form_of_consumer_is_watched_and_works_as_before(tmp_path: Path) -
     assert checkpoints == [1]
     assert [one.sequence_number for one in heard] == [5, 6]
     rows = written(tmp_path)
-    assert rows[:, :3].tolist() == [[1, 5, 1], [1, 6, 1], [2, 7, 3], [2, 20, 1], [2, 25, 1], [3, 0, 2]]
+    assert rows[:, :3].tolist() == [[1, 5, 1], [1, 6, 1], [2, 8, 2], [2, 20, 1], [2, 25, 1], [3, 0, 2]]
     assert (rows[:, 4] >= rows[:, 3]).all()
     assert rows[4, 3] == rows[4, 4]  # the call's time was told by its first record
 
@@ -150,6 +150,15 @@ def test_what_fails_was_not_handled(tmp_path: Path) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         Watched(tmp_path)(Consumer(Form.RECORD, fails)).call(record(0, 1))
     assert len(written(tmp_path)) == 0
+
+
+def test_of_a_partial_failure_the_others_are_done(tmp_path: Path) -> None:
+    def fails(records: Any) -> None:
+        raise PartialFailure([records[1].sequence_number])
+
+    with pytest.raises(PartialFailure):
+        Watched(tmp_path)(Consumer(Form.RECORDS, fails)).call([record(0, 1), record(0, 2), record(0, 3)])
+    assert written(tmp_path)[:, :3].tolist() == [[0, 1, 1], [0, 3, 1]]
 
 
 def test_a_handler_is_slower_only_while_the_scenario_says_so(tmp_path: Path) -> None:

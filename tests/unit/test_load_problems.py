@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from shardlake.errors import BadInput
 from shardlake.load.find_max import Configuration
+from shardlake.load.folder import leave, new_report
 from shardlake.load.problems import problems
 from shardlake.load.result import Result, Slope
 
@@ -40,6 +42,16 @@ def test_where_all_holds_there_is_nothing_to_say() -> None:
 def test_each_thing_that_does_not_hold_is_said(changed: dict[str, object], said: list[str]) -> None:
     (found,) = problems(replace(GOOD, **changed))  # type: ignore[arg-type]
     assert all(words in found for words in said)
+
+
+def test_a_folder_goes_only_where_it_tells_nothing(tmp_path: Path) -> None:
+    for name, kept in (("empty", False), ("log", False), ("capacity.json", True), ("consumers-1/a.ledger", True)):
+        folder = new_report(tmp_path / name.replace("/", "-"))
+        if name != "empty":
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(bytes(1000))
+        leave(folder)
+        assert folder.exists() == kept, name
 
 
 def test_a_slope_that_is_undecided_is_no_failure() -> None:

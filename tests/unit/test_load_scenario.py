@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ timeline:
 def read(folder: Path, text: str, **given: object) -> Scenario:
     path = folder / "some.yaml"
     path.write_text(text)
-    return Scenario.read(path, **given)
+    return Scenario.read(path, given)
 
 
 def test_a_scenario_is_what_its_file_says(tmp_path: Path) -> None:
@@ -92,6 +93,9 @@ def test_a_typo_is_named_by_its_line_with_the_words_that_are_allowed(
         ({"rate": 5, "duration": 10, "timeline": (Step(10, "burst", {"factor": 2, "for": 1}),)}, "lasts 10 s"),
         ({"rate": 5, "workers": 0, "timeline": (Step(1, "add_consumer", {"count": 1}),)}, "0 workers"),
         ({"rate": 1e6, "duration": 3600}, "more than"),
+        ({"rate": math.nan}, "rate is nan"),
+        ({"rate": math.inf}, "rate is inf"),
+        ({"rate": 5, "warm_up": -1}, "warm-up is -1"),
     ],
 )
 def test_a_scenario_must_make_sense_as_a_whole(given: dict[str, object], what: str) -> None:
@@ -105,3 +109,6 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="it is no text"):
         Scenario.read(tmp_path / "bytes.yaml")
+    (tmp_path / "control.yaml").write_text("rate: \x07")
+    with pytest.raises(BadInput, match="this is not YAML"):
+        Scenario.read(tmp_path / "control.yaml")

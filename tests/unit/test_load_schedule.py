@@ -162,6 +162,20 @@ def test_a_rate_that_held_by_chance_is_not_the_answer() -> None:
     assert found.bounds[1] <= lucky
 
 
+def test_where_the_first_rate_alone_held_and_by_chance_the_search_goes_on_below() -> None:
+    asked: list[float] = []
+
+    def probe(rate: float) -> Probe:
+        asked.append(rate)
+        lucky = rate == 4000 and asked.count(4000) == 1
+        conclusion = "holds" if lucky or rate <= 3000 else "grows"
+        return Probe(rate=rate, slope=None, reached_per_second=rate, slip_p99_ms=1, conclusion=conclusion)
+
+    found = search(probe, 4000, 2)
+    assert 0.94 * 3000 <= found.rate <= 3000
+    assert found.confirmed == 2
+
+
 def test_where_nothing_holds_the_answer_is_none() -> None:
     _, probe = probe_of(0.0)
     found = search(probe, 4000, 2)
