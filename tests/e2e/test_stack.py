@@ -52,6 +52,14 @@ def of_group(leader: int) -> list[psutil.Process]:
     return found
 
 
+def is_starting(worker: psutil.Process) -> bool:
+    """Whether it is the program that starts one; not where it has ended since it was listed."""
+    try:
+        return "beam_boot" in " ".join(worker.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
 
@@ -90,7 +98,7 @@ def test_no_python_worker_outlives_its_task_manager_not_even_one_that_is_startin
     leader = stack.stack.servers["taskmanager"].pid
     jobs = stack.start("jobs", "run", "archive", "error_alerts")
     # It asks the task manager what to do, and would wait for the answer for ever.
-    wait_for(lambda: any("beam_boot" in " ".join(p.cmdline()) for p in of_group(leader)), 60, "a worker that starts")
+    wait_for(lambda: any(map(is_starting, of_group(leader))), 60, "a worker that starts")
     os.kill(leader, signal.SIGKILL)
     wait_for(lambda: not of_group(leader), 20, "the end of all workers")
     jobs.terminate()
