@@ -5,24 +5,21 @@ An environment is made once for each lock and kept with the downloads.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+from bench.environment import environment
 from shardlake.child import die_with_parent
 from shardlake.kafka_login import client
-from shardlake.settings import Settings, cache_folder
+from shardlake.settings import Settings
 from shardlake.topics import committed_by, offsets
 
 PROGRAMS = Path(__file__).parent / "peer_programs"
@@ -50,18 +47,7 @@ class Peer:
     def python(self) -> Path:
         """Its interpreter, installed where it is not yet: up to a minute and 400 MB."""
         lock = PROGRAMS / self.folder / "requirements.lock"
-        digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
-        home = cache_folder() / "peers" / f"{self.folder}-{digest}"
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with home.with_suffix(".lock").open("w") as file:
-            flock(file, LOCK_EX)
-            if not (home / "installed").exists():
-                shutil.rmtree(home, ignore_errors=True)
-                subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-                pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-                subprocess.run([*pip, "--require-hashes", "-r", str(lock)], check=True)
-                (home / "installed").touch()
-        return home / "bin" / "python"
+        return environment(lock, f"peers/{self.folder}") / "bin" / "python"
 
 
 BY_HAND = Peer("by hand", "by_hand")

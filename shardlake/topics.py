@@ -75,6 +75,11 @@ def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
     return {place.partition: place.offset for place in found}
 
 
+def covers(commits: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
+    """Whether commits are as far as `wanted` in every partition that has something."""
+    return all(commits.get(partition, 0) >= end for partition, end in wanted.items())
+
+
 def committed_by(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
     """Those of the partitions in which the consumer's group has committed, with their offsets.
 

@@ -132,6 +132,7 @@ def _find_max(
     as_json: bool,
 ) -> None:
     from shardlake.cli.setup import installed
+    from shardlake.load.closing import HOLDS
     from shardlake.load.find_max import DEFAULTS, Configuration, find_max
     from shardlake.load.folder import leave, new_report
     from shardlake.load.report import write_capacity
@@ -163,7 +164,7 @@ def _find_max(
         sys.exit(130)
     if found.partial:
         raise ShardlakeError(f"The search ended early. {found.partial}", f"What was found before is in {folder}.")
-    lost = [f"{one.kind} {one.count}: {one.verified}" for one in found.found if one.verified != "holds"]
+    lost = [f"{one.kind} {one.count}: {one.verified}" for one in found.found if one.verified != HOLDS]
     if lost:
         raise ShardlakeError(f"`verify` does not hold everywhere: {', '.join(lost)}.", f"See {folder}.")
 
@@ -180,7 +181,7 @@ def show_capacities(found: Capacities, folder: Path) -> None:
     for column in table.columns[1:4]:
         column.justify = "right"
     for one in found.found:
-        above = f"{one.bounds[1]:,.0f}/s" if one.bounds[1] < 1e12 else ""
+        above = f"{one.bounds[1]:,.0f}/s" if one.bounds[1] else ""
         name = one.kind if one.name == one.kind else f"{one.kind} ({one.name})"
         rates = (f"{one.rate:,.0f}/s", above, one.limit)
         again = (f"{one.confirmed} of {one.repeats}", f"{one.cpu_us_per_event:.1f}", one.verified)

@@ -53,14 +53,9 @@ class Progress:
             ends = self.ends()
             return ends is not None and sum(ends.values()) > sum(wanted.values())
         try:
-            return covers(topics.committed(self.bootstrap_servers, group, self.topic), wanted)
+            return topics.covers(topics.committed(self.bootstrap_servers, group, self.topic), wanted)
         except Unavailable:
             return False
-
-
-def covers(committed: Offsets, wanted: Offsets) -> bool:
-    """Whether commits are as far as `wanted` in every partition that has something."""
-    return all(committed.get(partition, 0) >= end for partition, end in wanted.items())
 
 
 def rate(before: Offsets, after: Offsets, seconds: float) -> float:

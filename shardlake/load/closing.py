@@ -7,11 +7,13 @@ import shutil
 import time
 from pathlib import Path
 
+from shardlake import ledger
 from shardlake.errors import ShardlakeError
 from shardlake.flink.cluster import Cluster
 from shardlake.flink.tables import GROUP
 from shardlake.lake.verdict import VERDICT_FILE
 from shardlake.ledger import Run
+from shardlake.load import handled, times
 from shardlake.load.target import Say, Target
 
 NOT_CHECKED = "not checked"
@@ -46,9 +48,17 @@ def verify(
         say(f"verify: {getattr(error, 'message', error)}")
     finally:
         _leave_jobs(target, say, running=again)
-    if verdict == HOLDS:
-        shutil.rmtree(folder / "evidence", ignore_errors=True)
     return verdict, counts
+
+
+def tidy(folder: Path, verdict: str) -> None:
+    """Times and notes are counted; the ledgers stay where something was found."""
+    holds = verdict == HOLDS
+    for pattern in (f"*{times.SUFFIX}", f"*{handled.SUFFIX}", *([f"*{ledger.SUFFIX}"] if holds else ())):
+        for path in folder.glob(pattern):
+            path.unlink()
+    if holds:
+        shutil.rmtree(folder / "evidence", ignore_errors=True)
 
 
 def _leave_jobs(target: Target, say: Say, *, running: bool) -> None:

@@ -6,6 +6,7 @@ closes it. A stack of its own, since what an earlier one left (topic, lake, cach
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -25,12 +26,13 @@ from shardlake.load.drive import Driven, drive
 from shardlake.load.generator import AHEAD_SECONDS
 from shardlake.load.result import Capacities, Capacity, Probe, Sample, Slope
 from shardlake.load.scenario import ENDLESS, SLOW_CONSUMER, Scenario
+from shardlake.load.schedule import REACHED_SHARE
 from shardlake.load.search import NOT_OFFERED, search
 from shardlake.load.servers import Servers
-from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED, fit
+from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED
 from shardlake.load.target import WORKERS_LOG, Readers, Say, Target
 from shardlake.load.usage import CONSUMERS, PRODUCERS, Meter
-from shardlake.load.watch import JOBS, Watch, totals
+from shardlake.load.watch import JOBS, Watch, slope
 from shardlake.pipeline import Pipeline
 from shardlake.provision import provision
 from shardlake.settings import Settings
@@ -51,7 +53,6 @@ REPEATS = 3
 SECOND_PRODUCER_RATE = 50_000
 """One process offers so much without being late; more are shared by two."""
 
-REACHED_SHARE = 1 - SHARE
 ENCODE_SECONDS = 25e-6
 """An event's, in a producer that has time for it. For consumers and jobs a probe's events are encoded before it begins:
 on two cores the search would otherwise find how fast events are made."""
@@ -135,19 +136,18 @@ def _search(
         readers = Readers(target, plan, say)
         cleanup.callback(readers.end)
         readers.start(own, time.time_ns())
-        time.sleep(8 if readers.group else 1)
+        time.sleep(readers.lead_seconds)
         prober = _Prober(target, readers, configuration, plan, own, say)
         outcome = search(prober.probe, base.rate, REPEATS)
         cleanup.close()
         verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False, is_last=True)
-    for pattern in ("handled-*.rows", *(["*.ledger"] if verified == closing.HOLDS else [])):
-        for path in own.glob(pattern):
-            path.unlink()
+    closing.tidy(own, verified)
+    below, above = outcome.bounds
     costs = [cost for rate, cost in prober.costs if rate == outcome.rate]
     say(f"[{kind} {count}] {outcome.rate:,.0f}/s holds; the limit is {outcome.limit}; verify: {verified}")
     return Capacity(
         kind=kind, name=readers.consumer or kind, count=count, rate=outcome.rate,
-        bounds=(outcome.bounds[0], min(outcome.bounds[1], 1e12)), limit=outcome.limit, confirmed=outcome.confirmed,
+        bounds=(below, above if math.isfinite(above) else 0.0), limit=outcome.limit, confirmed=outcome.confirmed,
         repeats=outcome.repeats, cpu_us_per_event=float(np.median(costs)) if costs else 0.0, probes=outcome.probes,
         verified=verified,
     )  # fmt: skip
@@ -189,13 +189,14 @@ class _Prober:
         self._plan, self._folder, self._say = plan, folder, say
         self._group = {CONSUMERS: readers.group, JOBS: JOBS}.get(configuration.kind)
         self._seeds = iter(range(plan.seed, plan.seed + 1_000_000))
-        self._behind: int | None = None
         self._last = 0
+        """What was behind at the last sample of this probe."""
         self.costs: list[tuple[float, float]] = []
         """Rates, and CPU-microseconds an event of what is searched for."""
 
     def probe(self, rate: float) -> Probe:
         """One rate. Begins when all is read, as far as that comes."""
+        self._last = 0
         plan = replace(self._plan, rate=rate, seed=next(self._seeds))
         if self._configuration.kind != PRODUCERS and rate > SECOND_PRODUCER_RATE:
             plan = replace(plan, producers=2)
@@ -226,17 +227,18 @@ class _Prober:
 
     def _await_read(self) -> None:
         """As long as it gets less. Raises ShardlakeError where it does not, or a worker has died."""
-        while left := self._readers.await_caught_up(DRAIN_SECONDS, lambda: None):
+        before: float = math.inf
+        while True:
+            left = self._readers.await_caught_up(DRAIN_SECONDS, lambda: None)
             if failed := self._readers.failed():
                 raise ShardlakeError(f"{failed[0]}.", f"What it said is in {self._folder / WORKERS_LOG}.")
-            before, behind = self._behind, sum(sum(shards.values()) for shards in self._readers.lags.look().values())
-            self._behind = behind
-            if before is not None and behind >= before:
+            if not left:
+                return
+            behind = sum(sum(shards.values()) for shards in self._readers.lags.look().values())
+            if behind >= before:
                 msg = f"{left[0]} stands still, {behind:,} records behind."
                 raise ShardlakeError(msg, "The stack's logs tell more, and the workers'.")
-        self._behind = None
-        if failed := self._readers.failed():
-            raise ShardlakeError(f"{failed[0]}.", f"What it said is in {self._folder / WORKERS_LOG}.")
+            before = behind
 
     def _is_enough(self, sample: Sample, rate: float) -> str:
         if self._group is None or sample.at_seconds < (self._plan.warm_up or 0.0) + TOO_FAR_SECONDS:
@@ -251,30 +253,24 @@ class _Prober:
         since_ns, until_ns = (driven.begin_ns + int(second * 1e9) for second in (warm_up, end))
         slip_ns = slips_ns[at_ns >= since_ns]
         reached = float(((at_ns >= since_ns) & (at_ns <= until_ns)).sum()) / max(end - warm_up, 1e-9)
-        slope = self._slope(watch, warm_up, end, plan.rate)
-        conclusion = _conclusion(slope, reached, plan.rate, is_cut=bool(driven.stopped))
-        if self._group and slope is None and conclusion == HOLDS:
+        found = slope(watch.samples, self._group, warm_up, end, plan.rate) if self._group else None
+        conclusion = _conclusion(found, reached, plan.rate, is_cut=bool(driven.stopped))
+        if self._group and found is None and conclusion == HOLDS:
             conclusion = UNDECIDED  # nobody told the lag, and what is not known does not hold
         cpu = sum(driven.took().get(role, 0.0) for role in ROLES[self._configuration.kind])
         self.costs.append((plan.rate, 1e6 * cpu / max(driven.sent, 1)))
         return Probe(
-            rate=plan.rate, slope=slope, reached_per_second=reached,
+            rate=plan.rate, slope=found, reached_per_second=reached,
             slip_p99_ms=float(np.percentile(slip_ns, 99)) / 1e6 if len(slip_ns) else 0.0, conclusion=conclusion,
         )  # fmt: skip
 
-    def _slope(self, watch: Watch, warm_up: float, end: float, rate: float) -> Slope | None:
-        if self._group is None:
-            return None
-        steady = [sample for sample in watch.samples if warm_up <= sample.at_seconds <= end]
-        return fit(self._group, *totals(steady, self._group), rate)
 
-
-def _conclusion(slope: Slope | None, reached: float, rate: float, *, is_cut: bool) -> str:
+def _conclusion(line: Slope | None, reached: float, rate: float, *, is_cut: bool) -> str:
     """What was not offered proves nothing; but where lag grew even so, it would have grown the more."""
-    if is_cut or (slope and slope.conclusion == GROWS):
+    if is_cut or (line and line.conclusion == GROWS):
         return GROWS
     if reached < REACHED_SHARE * rate:
         return NOT_OFFERED
-    if slope and slope.conclusion == UNDECIDED:
-        return HOLDS if slope.share < SHARE else GROWS
+    if line and line.conclusion == UNDECIDED:
+        return HOLDS if line.share < SHARE else GROWS
     return HOLDS

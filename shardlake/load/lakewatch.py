@@ -40,8 +40,7 @@ class LakeWatch:
         """A last look, and no more."""
         self._closing.set()
         self._thread.join()
-        with suppress(OSError, ShardlakeError):
-            self._look()
+        self._look()
 
     def rows(self) -> Columns:
         """Of all files seen: partition, offset, and when its file was seen in nanoseconds since 1970; shape (3, n)."""
@@ -58,16 +57,12 @@ class LakeWatch:
             yield np.stack([*places, np.full(len(places[0]), seen_ns)])
 
     def _look(self) -> None:
-        for file in self._table.files(self._range):
-            if file not in self._seen and file not in self._before:
-                self._seen[file] = time.time_ns()
+        # What shows up while the lake is away is seen later, as by any reader.
+        with suppress(OSError, ShardlakeError):
+            for file in self._table.files(self._range):
+                if file not in self._seen and file not in self._before:
+                    self._seen[file] = time.time_ns()
 
     def _watch(self) -> None:
         while not self._closing.wait(self.look_seconds):
-            try:
-                self._look()
-            except (
-                OSError,
-                ShardlakeError,
-            ):  # away for a while: what shows up meanwhile is seen later, as by any reader
-                continue
+            self._look()

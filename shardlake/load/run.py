@@ -17,26 +17,21 @@ from shardlake.lake.tables import lake_tables
 from shardlake.load import closing, handled, latencies, machine, times
 from shardlake.load.drive import Do, Driven, drive
 from shardlake.load.generator import Summary
+from shardlake.load.handled import Rows
 from shardlake.load.lakewatch import LakeWatch
-from shardlake.load.result import Handler, Latency, Result, Schedule, Slope, Usage
+from shardlake.load.result import Handler, Latency, Result, Schedule, Usage
 from shardlake.load.scenario import ADD_CONSUMER, LATE, POISSON, RESTART_BROKER, Scenario
-from shardlake.load.schedule import pieces
+from shardlake.load.schedule import REACHED_SHARE, mean_rate
 from shardlake.load.servers import BROKER
-from shardlake.load.slope import fit
 from shardlake.load.target import Readers, Say, Target
 from shardlake.load.times import Sent
 from shardlake.load.usage import Meter
-from shardlake.load.watch import JOBS, Watch, totals
+from shardlake.load.watch import JOBS, Watch, slope
 from shardlake.load.windows import WindowWatch, topics_of_windows
 
-JOIN_SECONDS = 8
-"""From the workers' start to the first event: they import, and join their group."""
-
-SETTLE_SECONDS = 3
 SLIP_P99_MS = 5.0
 """Where a schedule is missed by more, it was none, and latencies from its times are void."""
 
-REACHED_SHARE = 0.99
 CATCH_UP_SECONDS = 60
 """And twice the load's duration: what is not read then is not waited for."""
 
@@ -58,10 +53,12 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
         watch = Watch(folder, readers.lags, meter)
         cleanup.callback(watch.close)
         steal = machine.Steal()
-        begin_ns = time.time_ns() + int(1e9 * (JOIN_SECONDS if scenario.workers else SETTLE_SECONDS))
+        begin_ns = time.time_ns() + int(1e9 * readers.lead_seconds)
         readers.start(folder, begin_ns)
-        todo = _todo(target, scenario, readers, cleanup)
-        driven = drive(offer, watch, meter, begin_ns, scenario.warm_up or 0.0, scenario.duration, todo, say)
+        # A broker that is down when Ctrl-C comes is started before the producers' reports are waited for.
+        with ExitStack() as restarts:
+            todo = _todo(target, scenario, readers, restarts)
+            driven = drive(offer, watch, meter, begin_ns, scenario.warm_up or 0.0, scenario.duration, todo, say)
         say("the load is over: waiting for the last reports, and for those who read")
         with _ends_early(driven, say, "interrupted before all that was sent was read"):
             offer.await_end()
@@ -74,8 +71,9 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
         partial="; ".join([driven.stopped, *failed] if driven.stopped else failed),
         machine=facts, versions=versions(), settings=_settings(target, scenario, readers), acts=driven.acts,
     )  # fmt: skip
-    result = _measured(result, scenario, folder, driven, meter, watch, offer.summaries, readers)
-    result = _with_latencies(result, scenario, folder, driven, readers, lake, windows)
+    rows = handled.read(folder)
+    result = _measured(result, scenario, rows, driven, meter, watch, offer.summaries, readers)
+    result = _with_latencies(result, scenario, folder, rows, driven, readers, lake, windows)
     result.write(folder)  # what is known is kept, whatever becomes of the rest
     if not driven.stopped:
         with _ends_early(driven, say, "interrupted before verify had ended"):
@@ -89,7 +87,7 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
     elif readers.has_jobs and not readers.jobs_were_running:
         with _ends_early(driven, say, ""):
             target.commands.run("jobs", "stop")
-    _tidy(folder, result)
+    closing.tidy(folder, result.verified)
     return result
 
 
@@ -106,7 +104,7 @@ def _watches(target: Target, scenario: Scenario, cleanup: ExitStack) -> tuple[La
     return lake, windows
 
 
-def _todo(target: Target, scenario: Scenario, readers: Readers, cleanup: ExitStack) -> list[Do]:
+def _todo(target: Target, scenario: Scenario, readers: Readers, restarts: ExitStack) -> list[Do]:
     servers = target.servers
     down: list[bool] = []
 
@@ -114,8 +112,7 @@ def _todo(target: Target, scenario: Scenario, readers: Readers, cleanup: ExitSta
         if down:
             servers.start()
 
-    # Before the readers leave, who need the broker: also where Ctrl-C came between the kill and the start.
-    cleanup.callback(start_if_down)
+    restarts.callback(start_if_down)
 
     def kill() -> str:
         servers.kill(BROKER)
@@ -165,7 +162,7 @@ def _look(watch: Watch, driven: Driven, summaries: list[Summary]) -> None:
 def _measured(
     result: Result,
     scenario: Scenario,
-    folder: Path,
+    rows: Rows,
     driven: Driven,
     meter: Meter,
     watch: Watch,
@@ -175,12 +172,9 @@ def _measured(
     """With everything but the latencies."""
     warm_up = scenario.warm_up or 0.0
     end = min(driven.seconds, scenario.duration)
-    steady = [sample for sample in watch.samples if warm_up <= sample.at_seconds <= end]
-    slopes: list[Slope | None] = []
-    for group in (readers.group, JOBS if readers.has_jobs else None):
-        if group:
-            seconds, lags = totals(steady, group)
-            slopes.append(fit(group, seconds, lags, max(1e-9, _offered(scenario, warm_up, end))))
+    rate = max(1e-9, mean_rate(scenario, warm_up, end))
+    groups = [group for group in (readers.group, JOBS if readers.has_jobs else None) if group]
+    slopes = [slope(watch.samples, group, warm_up, end, rate) for group in groups]
     events = sum(one.events for one in summaries)
     usage = [
         Usage(
@@ -191,7 +185,6 @@ def _measured(
         for role, took in driven.took().items()
         if took or meter.max_memory_mb[role]
     ]  # fmt: skip
-    rows = handled.read(folder)
     rows = rows[rows[:, 3] >= driven.begin_ns + int(warm_up * 1e9)]
     records = int(rows[:, 2].sum())
     handlers = []
@@ -202,7 +195,7 @@ def _measured(
         result, events=events, acknowledged=sum(one.acknowledged for one in summaries),
         failed=sum(one.failed for one in summaries), unknown=sum(one.unknown for one in summaries),
         bytes_per_event=sum(one.value_bytes for one in summaries) / events if events else 0.0,
-        lag=[slope for slope in slopes if slope], usage=usage, handlers=handlers,
+        lag=[one for one in slopes if one], usage=usage, handlers=handlers,
     )  # fmt: skip
 
 
@@ -210,6 +203,7 @@ def _with_latencies(
     result: Result,
     scenario: Scenario,
     folder: Path,
+    rows: Rows,
     driven: Driven,
     readers: Readers,
     lake: LakeWatch | None,
@@ -219,7 +213,7 @@ def _with_latencies(
     sent = times.read(folder).since(driven.begin_ns + int(warm_up * 1e9))
     found: dict[str, Latency] = {"acknowledged": latencies.acknowledged(sent)}
     if readers.group:
-        found["consumed"] = latencies.consumed(sent, handled.read(folder))
+        found["consumed"] = latencies.consumed(sent, rows)
     if windows:
         found["window result"] = latencies.windowed(sent, windows.waits, windows.results, windows.topic.name)
     if lake:
@@ -233,7 +227,7 @@ def _schedule(sent: Sent, driven: Driven, scenario: Scenario) -> Schedule:
     warm_up = scenario.warm_up or 0.0
     end = min(driven.seconds, scenario.duration)
     slip = latencies.slip(sent)
-    offered = _offered(scenario, warm_up, end)
+    offered = mean_rate(scenario, warm_up, end)
     seconds = max(end - warm_up, 1e-9)
     by_then = sent.handed_over_ns <= driven.begin_ns + int(end * 1e9)
     reached = float(by_then.sum()) / seconds
@@ -252,18 +246,6 @@ def _schedule(sent: Sent, driven: Driven, scenario: Scenario) -> Schedule:
     )  # fmt: skip
 
 
-def _offered(scenario: Scenario, begin: float, end: float) -> float:
-    """Events a second that were to be sent between two moments."""
-    events = 0.0
-    for piece in pieces(scenario):
-        first, last = max(piece.begin, begin), min(piece.end, end)
-        if first < last:
-            slope = (piece.last_rate - piece.first_rate) / (piece.end - piece.begin)
-            middle = (first + last) / 2
-            events += (last - first) * (piece.first_rate + slope * (middle - piece.begin))
-    return events / max(end - begin, 1e-9)
-
-
 def _settings(target: Target, scenario: Scenario, readers: Readers) -> dict[str, object]:
     settings, topic = target.settings, target.pipeline.events_topic
     return {
@@ -272,12 +254,3 @@ def _settings(target: Target, scenario: Scenario, readers: Readers) -> dict[str,
         "checkpoint_seconds": settings.checkpoint_seconds, "acks": "all", "compression": "lz4",
         **scenario.as_json(),
     }  # fmt: skip
-
-
-def _tidy(folder: Path, result: Result) -> None:
-    """Times and notes are counted; the ledgers stay where something was found."""
-    for path in (*folder.glob(f"*{times.SUFFIX}"), *folder.glob(f"handled-*{handled.SUFFIX}")):
-        path.unlink()
-    if result.verified == closing.HOLDS:
-        for path in folder.glob("*.ledger"):
-            path.unlink()

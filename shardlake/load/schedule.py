@@ -15,6 +15,9 @@ import numpy as np
 from shardlake.load.scenario import BURST, POISSON, RAMP, Scenario
 
 CHUNK = 20_000
+REACHED_SHARE = 0.99
+"""With less of it sent in the time, a load was not offered."""
+
 Times = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
@@ -64,6 +67,18 @@ def pieces(scenario: Scenario) -> list[Piece]:
 def total(scenario: Scenario) -> int:
     """Events of all producers."""
     return int(sum(piece.events for piece in pieces(scenario)) + 1e-6)
+
+
+def mean_rate(scenario: Scenario, begin: float, end: float) -> float:
+    """Events a second that are to be sent between two moments, in seconds after the begin."""
+    events = 0.0
+    for piece in pieces(scenario):
+        first, last = max(piece.begin, begin), min(piece.end, end)
+        if first < last:
+            slope = (piece.last_rate - piece.first_rate) / (piece.end - piece.begin)
+            middle = (first + last) / 2
+            events += (last - first) * (piece.first_rate + slope * (middle - piece.begin))
+    return events / max(end - begin, 1e-9)
 
 
 def due(scenario: Scenario, number: int, of: int) -> Iterator[Times]:

@@ -25,6 +25,7 @@ from shardlake.settings import Settings
 
 Say = Callable[[str], None]
 WORKERS_LOG = "workers.log"
+JOIN_SECONDS, SETTLE_SECONDS = 8.0, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Target:
         servers = self.settings.kafka_bootstrap_servers
         # Of what was there before, the jobs' last commit may be missing: it races their end.
         ends = {partition: end for partition, end in self.ends().items() if end > since.get(partition, 0)}
-        return [group for group in groups if not _covers(topics.committed(servers, group, self.topic), ends)]
+        return [group for group in groups if not topics.covers(topics.committed(servers, group, self.topic), ends)]
 
     def offer(self, scenario: Scenario, folder: Path, ahead_seconds: float = AHEAD_SECONDS) -> Offer:
         """The scenario's producers, ready; ledgers and times go to the folder."""
@@ -97,6 +98,11 @@ class Readers:
     def group(self) -> str | None:
         """Of the workers."""
         return self._workers.group if self._workers else None
+
+    @property
+    def lead_seconds(self) -> float:
+        """From `start` to the first event: workers import, and join their group."""
+        return JOIN_SECONDS if self._workers else SETTLE_SECONDS
 
     @property
     def consumer(self) -> str:
@@ -159,8 +165,3 @@ class Readers:
 
 def _pids_of(servers: Servers, name: str) -> Callable[[], list[int]]:
     return lambda: servers.pids(name)
-
-
-def _covers(committed: dict[int, int], ends: dict[int, int]) -> bool:
-    """Whether everything is."""
-    return all(committed.get(partition, 0) >= end for partition, end in ends.items())

@@ -16,7 +16,8 @@ from shardlake.errors import Unavailable
 from shardlake.flink.cluster import Cluster
 from shardlake.lag.answers import UNKNOWN, Answers
 from shardlake.lag.broker import Broker
-from shardlake.load.result import SAMPLES_FILE, Sample
+from shardlake.load.result import SAMPLES_FILE, Sample, Slope
+from shardlake.load.slope import fit
 from shardlake.load.usage import Meter
 
 JOBS = "jobs"
@@ -110,10 +111,11 @@ class Watch:
         self._file.close()
 
 
-def totals(samples: list[Sample], group: str) -> tuple[list[float], list[int]]:
-    """Seconds, and a group's lag over all its shards, of the samples that know it."""
-    known = [sample for sample in samples if group in sample.lag]
-    return [sample.at_seconds for sample in known], [sum(sample.lag[group].values()) for sample in known]
+def slope(samples: list[Sample], group: str, begin: float, end: float, rate: float) -> Slope | None:
+    """The line through a group's lag, over all its shards, between two moments; by the samples that know it."""
+    known = [sample for sample in samples if begin <= sample.at_seconds <= end and group in sample.lag]
+    lags = [sum(sample.lag[group].values()) for sample in known]
+    return fit(group, [sample.at_seconds for sample in known], lags, rate)
 
 
 def _committed(answers: Answers, group: str, topic: str) -> dict[int, int]:

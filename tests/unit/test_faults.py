@@ -15,12 +15,13 @@ from shardlake.errors import BadInput
 from shardlake.faults.checkpoint import COMPLETED_BEFORE, IN_FLIGHT, Checkpoint
 from shardlake.faults.history import Entry, History, read
 from shardlake.faults.kinds import KINDS
-from shardlake.faults.recovery import covers, rate
+from shardlake.faults.recovery import rate
 from shardlake.faults.report import BEGIN, END, Quantiles, Report, report, summary, write
 from shardlake.faults.runs import ledgers, new_run
 from shardlake.faults.sitting import deck
 from shardlake.faults.visible import Visible
 from shardlake.ledger import Ledger
+from shardlake.topics import covers
 from tests.support import wait_for
 
 pytestmark = pytest.mark.unit
