@@ -192,8 +192,9 @@ class Probe:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
     """The highest rate that holds, for one configuration: `kind` is consumers, jobs or producers, `count` their
-    workers, parallelism or processes. `bounds` are the highest rate that held and the lowest that did not, 0 where none
-    did or did not; `limit` says what did not hold there: lag or the load itself. `confirmed` of `repeats` runs at the rate held."""
+    workers, parallelism or processes. `bounds` are the highest rate that held and the lowest that did not, 0 where
+    there is none; `limit` says what did not hold: lag or the load itself. `confirmed` of `repeats` runs at the rate
+    held."""
 
     kind: str
     name: str

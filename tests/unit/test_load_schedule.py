@@ -174,6 +174,7 @@ def test_where_the_first_rate_alone_held_and_by_chance_the_search_goes_on_below(
     found = search(probe, 4000, 2)
     assert 0.94 * 3000 <= found.rate <= 3000
     assert found.confirmed == 2
+    assert asked.count(4000) == 3  # on the way and twice more: what did not hold is not tried again
 
 
 def test_where_nothing_holds_the_answer_is_none() -> None:
