@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ from tests.support import wait_for
 pytestmark = pytest.mark.unit
 
 BUSY = "import time\nwhile time.process_time() < 0.5: pass\nprint('done', flush=True)\ntime.sleep(60)"
+STARTER = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+print(child.pid, flush=True)
+child.wait()
+"""
 
 
 @pytest.fixture
@@ -25,12 +32,18 @@ def busy() -> Iterator[subprocess.Popen[str]]:
     child.communicate()
 
 
-def test_a_child_is_of_its_own_role_and_not_of_who_started_it(busy: subprocess.Popen[str]) -> None:
-    meter = Meter({"producers": lambda: [busy.pid], "measuring": lambda: [os.getpid()]})
-    before = meter.look()
-    assert busy.stdout
-    assert busy.stdout.readline() == "done\n"
-    after = meter.look()
+def test_a_child_is_of_its_own_role_and_not_of_who_started_it() -> None:
+    """Both are processes of this test alone: the test runner itself may have a JVM and others for children."""
+    with subprocess.Popen([sys.executable, "-c", STARTER, BUSY], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        try:
+            meter = Meter({"producers": lambda: [child], "measuring": lambda: [parent.pid]})
+            before = meter.look()
+            assert parent.stdout.readline() == "done\n"
+            after = meter.look()
+        finally:
+            os.kill(child, signal.SIGKILL)
     assert 0.4 < after["producers"] < 2
     assert after["measuring"] - before["measuring"] < 0.4
     assert meter.processes == {"producers": 1, "measuring": 1}
