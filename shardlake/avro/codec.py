@@ -64,14 +64,14 @@ class Decoder:
         self._name = _full_name(schema)
         self._reader = fastavro.parse_schema(schema)
         self._registry = registry
-        self._writers: dict[int, tuple[Any, list[str]]] = {}
+        self._writers: dict[int, tuple[Any, bool, list[str]]] = {}
 
     def decode(self, value: bytes) -> Record:
         """The record. Raises Undecodable, or Unavailable where the registry is needed and down."""
         if len(value) > MAX_VALUE_BYTES:
             raise Undecodable("TooLarge", f"{len(value)} bytes; at most {MAX_VALUE_BYTES} are decoded")
         try:
-            writer, ints = self._writer(schema_id(value))
+            writer, is_reader, ints = self._writer(schema_id(value))
         except ValueError as error:
             raise Undecodable("NoSchemaId", str(error)) from None
         body = io.BytesIO(value)
@@ -86,7 +86,7 @@ class Decoder:
                 raise Undecodable("NotCanonical", "some number, boolean or NaN is not as any encoder writes it")
             if any(_is_long(as_written[name]) for name in ints):  # type: ignore[call-overload,index]
                 raise Undecodable("NotAnInt", "an int has more than 32 bits")
-            if writer == self._reader:
+            if is_reader:
                 return dict(as_written)  # type: ignore[arg-type]
             body.seek(HEADER_BYTES)
             return dict(fastavro.schemaless_reader(body, writer, self._reader))  # type: ignore[arg-type]
@@ -95,8 +95,8 @@ class Decoder:
         except Exception as error:  # fastavro raises builtins of many kinds
             raise Undecodable(type(error).__name__, "the bytes are not a record of the schema they name") from None
 
-    def _writer(self, number: int) -> tuple[Any, list[str]]:
-        """The schema, and the names of its ints: fastavro reads them as longs."""
+    def _writer(self, number: int) -> tuple[Any, bool, list[str]]:
+        """The schema, whether it is the reader's, and the names of its ints: fastavro reads them as longs."""
         if number not in self._writers:
             try:
                 schema = self._registry.schema_by_id(number)
@@ -107,7 +107,8 @@ class Decoder:
             if not all(_is_flat(field["type"]) for field in schema["fields"]):
                 raise Undecodable("NestedSchema", f"schema {number} holds arrays, maps or records")
             ints = [field["name"] for field in schema["fields"] if _has_int(field["type"])]
-            self._writers[number] = fastavro.parse_schema(schema), ints
+            writer = fastavro.parse_schema(schema)
+            self._writers[number] = writer, writer == self._reader, ints
         return self._writers[number]
 
 
