@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from shardlake.commands import Commands
 from shardlake.errors import BadInput, ShardlakeError
@@ -24,12 +25,10 @@ from shardlake.install.versions import versions
 from shardlake.load import closing, machine, times
 from shardlake.load.drive import Driven, drive
 from shardlake.load.generator import AHEAD_SECONDS
-from shardlake.load.result import Capacities, Capacity, Probe, Sample, Slope
+from shardlake.load.result import Capacities, Capacity, Probe, Sample
 from shardlake.load.scenario import ENDLESS, SLOW_CONSUMER, Scenario
-from shardlake.load.schedule import REACHED_SHARE
-from shardlake.load.search import NOT_OFFERED, search
+from shardlake.load.search import HIGHEST, conclude, search
 from shardlake.load.servers import Servers
-from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED
 from shardlake.load.target import WORKERS_LOG, Readers, Say, Target
 from shardlake.load.usage import CONSUMERS, PRODUCERS, Meter
 from shardlake.load.watch import JOBS, Watch, slope
@@ -56,6 +55,9 @@ SECOND_PRODUCER_RATE = 50_000
 ENCODE_SECONDS = 25e-6
 """An event's, in a producer that has time for it. For consumers and jobs a probe's events are encoded before it begins:
 on two cores the search would otherwise find how fast events are made."""
+
+EVENT_BYTES, MEMORY_SHARE = 600, 0.5
+"""What an encoded event takes, its places in ledger and client with it; and how much of what is free may be taken."""
 
 TOO_FAR_SECONDS = 6
 """A lag of so many seconds of load, while it grows, needs no further proof."""
@@ -138,7 +140,8 @@ def _search(
         readers.start(own, time.time_ns())
         time.sleep(readers.lead_seconds)
         prober = _Prober(target, readers, configuration, plan, own, say)
-        outcome = search(prober.probe, base.rate, REPEATS)
+        room = psutil.virtual_memory().available * MEMORY_SHARE / (EVENT_BYTES * plan.duration)
+        outcome = search(prober.probe, base.rate, REPEATS, highest=min(HIGHEST, room))
         cleanup.close()
         verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False, is_last=True)
     closing.tidy(own, verified)
@@ -254,23 +257,10 @@ class _Prober:
         slip_ns = slips_ns[at_ns >= since_ns]
         reached = float(((at_ns >= since_ns) & (at_ns <= until_ns)).sum()) / max(end - warm_up, 1e-9)
         found = slope(watch.samples, self._group, warm_up, end, plan.rate) if self._group else None
-        conclusion = _conclusion(found, reached, plan.rate, is_cut=bool(driven.stopped))
-        if self._group and found is None and conclusion == HOLDS:
-            conclusion = UNDECIDED  # nobody told the lag, and what is not known does not hold
+        conclusion = conclude(found, reached, plan.rate, has_lag=self._group is not None, is_cut=bool(driven.stopped))
         cpu = sum(driven.took().get(role, 0.0) for role in ROLES[self._configuration.kind])
         self.costs.append((plan.rate, 1e6 * cpu / max(driven.sent, 1)))
         return Probe(
             rate=plan.rate, slope=found, reached_per_second=reached,
             slip_p99_ms=float(np.percentile(slip_ns, 99)) / 1e6 if len(slip_ns) else 0.0, conclusion=conclusion,
         )  # fmt: skip
-
-
-def _conclusion(line: Slope | None, reached: float, rate: float, *, is_cut: bool) -> str:
-    """What was not offered proves nothing; but where lag grew even so, it would have grown the more."""
-    if is_cut or (line and line.conclusion == GROWS):
-        return GROWS
-    if reached < REACHED_SHARE * rate:
-        return NOT_OFFERED
-    if line and line.conclusion == UNDECIDED:
-        return HOLDS if line.share < SHARE else GROWS
-    return HOLDS

@@ -10,15 +10,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shardlake.load.result import Probe
-from shardlake.load.slope import HOLDS
+from shardlake.load.result import Probe, Slope
+from shardlake.load.schedule import REACHED_SHARE
+from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED
 
 NOT_OFFERED = "not offered"
 RESOLUTION = 0.05
 """Between the highest rate that holds and the lowest that does not."""
 
 HIGHEST = 500_000.0
-"""A probe's events are in memory."""
 
 LOWEST = 10.0
 
@@ -35,9 +35,34 @@ class Found:
     probes: list[Probe] = field(default_factory=list)
 
 
-def search(probe: Callable[[float], Probe], first: float, repeats: int, resolution: float = RESOLUTION) -> Found:
+def conclude(line: Slope | None, reached: float, rate: float, *, has_lag: bool, is_cut: bool) -> str:
+    """What one probe says. `line` goes through the lag of what is searched for, None where nobody told it; `is_cut`
+    says that the probe was ended early, since lag grew beyond doubt.
+
+    What was not offered proves nothing; but where lag grew even so, it would have grown the more. An undecided line
+    goes by what it rises by at best guess: a search cannot stand still, and what it finds is tried again.
+    """
+    if is_cut or (line and line.conclusion == GROWS):
+        return GROWS
+    if reached < REACHED_SHARE * rate:
+        return NOT_OFFERED
+    if has_lag and line is None:
+        return UNDECIDED  # what is not known does not hold
+    if line and line.conclusion == UNDECIDED:
+        return HOLDS if line.share < SHARE else GROWS
+    return HOLDS
+
+
+def search(
+    probe: Callable[[float], Probe],
+    first: float,
+    repeats: int,
+    resolution: float = RESOLUTION,
+    highest: float = HIGHEST,
+) -> Found:
     """Each rate is tried once on the way. The one that is found is tried `repeats` times more: where it does not hold
-    in most, the search goes on below it."""
+    in most, the search goes on below it. Above `highest` nothing is tried."""
+    first = min(first, highest)
     probes: list[Probe] = []
 
     def holds(rate: float) -> bool:
@@ -46,10 +71,10 @@ def search(probe: Callable[[float], Probe], first: float, repeats: int, resoluti
 
     low, high, rate = 0.0, math.inf, first
     while True:
-        while (low == 0.0 or high == math.inf) and low < HIGHEST and high > LOWEST:
+        while (low == 0.0 or high == math.inf) and low < highest and high > LOWEST:
             if holds(rate):
                 low = rate
-                rate *= 2
+                rate = min(2 * rate, highest)
             else:
                 high = rate
                 rate /= 2

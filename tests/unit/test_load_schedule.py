@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from shardlake.load.result import Probe
 from shardlake.load.scenario import Scenario, Step
 from shardlake.load.schedule import due, pieces, total
-from shardlake.load.search import search
 from shardlake.load.slope import fit
 
 pytestmark = pytest.mark.unit
@@ -75,7 +72,6 @@ def test_poisson_arrivals_have_the_rate_and_its_spread_and_the_seed_says_which()
     assert found != times(scenario, 0, 2)
 
 
-Asked = Callable[[float], Probe]
 SECONDS = list(range(40))
 
 
@@ -119,65 +115,3 @@ def test_a_lag_that_is_always_the_same_has_no_slope_at_all() -> None:
 
 def test_a_few_samples_say_nothing() -> None:
     assert fit("g", [1, 2, 3], [1, 2, 3], 100) is None
-
-
-def probe_of(capacity: float, flaky: Sequence[float] = (), offered: float = math.inf) -> tuple[list[float], Asked]:
-    asked: list[float] = []
-
-    def probe(rate: float) -> Probe:
-        asked.append(rate)
-        conclusion = "holds" if rate <= capacity else "grows"
-        if asked.count(rate) > 1 and rate in flaky:
-            conclusion = "grows"
-        if rate > offered:
-            conclusion = "not offered"
-        return Probe(rate=rate, slope=None, reached_per_second=rate, slip_p99_ms=1, conclusion=conclusion)
-
-    return asked, probe
-
-
-@pytest.mark.parametrize("capacity", [1234.0, 10_000.0, 99_999.0, 150.0])
-def test_the_search_finds_the_highest_rate_that_holds_to_five_per_cent(capacity: float) -> None:
-    asked, probe = probe_of(capacity)
-    found = search(probe, 4000, 2)
-    assert 0.94 * capacity <= found.rate <= capacity < found.bounds[1]
-    assert (found.limit, found.confirmed, found.repeats) == ("lag", 2, 2)
-    assert [one.rate for one in found.probes] == asked
-    assert asked.count(found.rate) == 3
-
-
-def test_where_the_load_cannot_be_made_that_is_the_limit() -> None:
-    _, probe = probe_of(1e9, offered=30_000)
-    found = search(probe, 4000, 1)
-    assert 28_000 < found.rate <= 30_000
-    assert found.limit == "the load itself"
-
-
-def test_a_rate_that_held_by_chance_is_not_the_answer() -> None:
-    _, probe = probe_of(10_000)
-    lucky = search(probe, 4000, 2).rate
-    _, probe = probe_of(10_000, flaky=[lucky])
-    found = search(probe, 4000, 2)
-    assert found.rate < lucky
-    assert found.bounds[1] <= lucky
-
-
-def test_where_the_first_rate_alone_held_and_by_chance_the_search_goes_on_below() -> None:
-    asked: list[float] = []
-
-    def probe(rate: float) -> Probe:
-        asked.append(rate)
-        lucky = rate == 4000 and asked.count(4000) == 1
-        conclusion = "holds" if lucky or rate <= 3000 else "grows"
-        return Probe(rate=rate, slope=None, reached_per_second=rate, slip_p99_ms=1, conclusion=conclusion)
-
-    found = search(probe, 4000, 2)
-    assert 0.94 * 3000 <= found.rate <= 3000
-    assert found.confirmed == 2
-    assert asked.count(4000) == 3  # on the way and twice more: what did not hold is not tried again
-
-
-def test_where_nothing_holds_the_answer_is_none() -> None:
-    _, probe = probe_of(0.0)
-    found = search(probe, 4000, 2)
-    assert (found.rate, found.confirmed) == (0, 0)
