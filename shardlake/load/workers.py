@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -115,8 +116,8 @@ class Workers:
         topics.delete(self._servers, [self._dead_letters])
 
     def _ended(self) -> list[tuple[int, str]]:
-        found = [(number, ended(process.exitcode)) for number, process in enumerate(self._processes, 1)]
-        return [(number, how) for number, how in found if how and how != ended(-15)]
+        found = [(number, process.exitcode) for number, process in enumerate(self._processes, 1)]
+        return [(number, how) for number, code in found if code != -signal.SIGTERM and (how := ended(code, advice=""))]
 
 
 @contextmanager

@@ -105,16 +105,17 @@ def start_worker(work: Work, number: int) -> Any:
     return process
 
 
-def ended(exit_code: int | None) -> str:
-    """How a worker that failed has ended, '' for one that has not failed."""
+def ended(exit_code: int | None, advice: str = "; --lanes process contains that") -> str:
+    """How a worker that failed has ended, '' for one that has not failed. The advice is for what a handler can do to
+    its worker."""
     if not exit_code:
         return ""
     if exit_code == 1:
         return "its error is above"
     if exit_code < 0:
         signal_name = signal.Signals(-exit_code).name
-        return f"killed by {signal_name}: its handler's memory or crash? --lanes process contains that"
-    return f"its handler ended it with exit code {exit_code}; --lanes process contains that"
+        return f"killed by {signal_name}, perhaps for its handler's memory or a crash of it{advice}"
+    return f"its handler ended it with exit code {exit_code}{advice}"
 
 
 def _run(work: Work, number: int, parent: int) -> None:
