@@ -27,7 +27,7 @@ from shardlake.load.drive import Driven, drive
 from shardlake.load.generator import AHEAD_SECONDS
 from shardlake.load.result import Capacities, Capacity, Probe, Sample
 from shardlake.load.scenario import ENDLESS, SLOW_CONSUMER, Scenario
-from shardlake.load.search import HIGHEST, conclude, search
+from shardlake.load.search import HIGHEST, NO_LIMIT, conclude, search
 from shardlake.load.servers import Servers
 from shardlake.load.target import WORKERS_LOG, Readers, Say, Target
 from shardlake.load.usage import CONSUMERS, PRODUCERS, Meter
@@ -49,8 +49,8 @@ DEFAULTS = {"rate": 4000.0, "linger_ms": 50.0}
 
 REPEATS = 3
 
-SECOND_PRODUCER_RATE = 50_000
-"""One process offers so much without being late; more are shared by two."""
+SECOND_PRODUCER_RATE = 25_000
+"""One process offers twice as much without being late; two encode it beforehand in half the time."""
 
 ENCODE_SECONDS = 25e-6
 """An event's, in a producer that has time for it. For consumers and jobs a probe's events are encoded before it begins:
@@ -58,6 +58,9 @@ on two cores the search would otherwise find how fast events are made."""
 
 EVENT_BYTES, MEMORY_SHARE = 600, 0.5
 """What an encoded event takes, its places in ledger and client with it; and how much of what is free may be taken."""
+
+MEMORY = "free memory"
+"""The limit where more than so much could not be tried."""
 
 TOO_FAR_SECONDS = 6
 """A lag of so many seconds of load, while it grows, needs no further proof."""
@@ -141,16 +144,19 @@ def _search(
         time.sleep(readers.lead_seconds)
         prober = _Prober(target, readers, configuration, plan, own, say)
         room = psutil.virtual_memory().available * MEMORY_SHARE / (EVENT_BYTES * plan.duration)
+        if room < base.rate:
+            say(f"  free memory is for {room:,.0f}/s, not for {base.rate:,.0f}/s: begins there")
         outcome = search(prober.probe, base.rate, REPEATS, highest=min(HIGHEST, room))
         cleanup.close()
         verified, _ = closing.verify(target, own, say, run_jobs=not readers.has_jobs, again=False, is_last=True)
     closing.tidy(own, verified)
     below, above = outcome.bounds
+    limit = MEMORY if outcome.limit == NO_LIMIT and room < HIGHEST else outcome.limit
     costs = [cost for rate, cost in prober.costs if rate == outcome.rate]
-    say(f"[{kind} {count}] {outcome.rate:,.0f}/s holds; the limit is {outcome.limit}; verify: {verified}")
+    say(f"[{kind} {count}] {outcome.rate:,.0f}/s holds; the limit is {limit}; verify: {verified}")
     return Capacity(
         kind=kind, name=readers.consumer or kind, count=count, rate=outcome.rate,
-        bounds=(below, above if math.isfinite(above) else 0.0), limit=outcome.limit, confirmed=outcome.confirmed,
+        bounds=(below, above if math.isfinite(above) else 0.0), limit=limit, confirmed=outcome.confirmed,
         repeats=outcome.repeats, cpu_us_per_event=float(np.median(costs)) if costs else 0.0, probes=outcome.probes,
         verified=verified,
     )  # fmt: skip

@@ -193,8 +193,8 @@ class Probe:
 class Capacity:
     """The highest rate that holds, for one configuration: `kind` is consumers, jobs or producers, `count` their
     workers, parallelism or processes. `bounds` are the highest rate that held and the lowest that did not, 0 where
-    there is none; `limit` says what did not hold: lag or the load itself. `confirmed` of `repeats` runs at the rate
-    held."""
+    there is none; `limit` says what did not hold: lag, the load itself or free memory. `confirmed` of `repeats` runs
+    at the rate held."""
 
     kind: str
     name: str

@@ -15,6 +15,7 @@ from shardlake.load.schedule import REACHED_SHARE
 from shardlake.load.slope import GROWS, HOLDS, SHARE, UNDECIDED
 
 NOT_OFFERED = "not offered"
+NO_LIMIT = "none was found"
 RESOLUTION = 0.05
 """Between the highest rate that holds and the lowest that does not."""
 
@@ -84,14 +85,24 @@ def search(
                 low = middle
             else:
                 high = middle
-        confirmed = sum(holds(low) for _ in range(repeats)) if low else 0
+        confirmed = _confirm(holds, low, repeats) if low else 0
         if not low or not repeats or 2 * confirmed > repeats:
             break
         high, low = low, max((one.rate for one in probes if _held_below(one, low)), default=0.0)
         rate = high / 2
     limits = [one.conclusion for one in probes if one.rate == high and one.conclusion != HOLDS]
-    limit = "the load itself" if NOT_OFFERED in limits[-1:] else "lag" if limits else "none was found"
+    limit = "the load itself" if NOT_OFFERED in limits[-1:] else "lag" if limits else NO_LIMIT
     return Found(low, (low, high), limit, confirmed, repeats, probes)
+
+
+def _confirm(holds: Callable[[float], bool], rate: float, repeats: int) -> int:
+    """How many of the repeats held. Once most can no longer hold, the rest is spared."""
+    held = 0
+    for tried in range(1, repeats + 1):
+        held += holds(rate)
+        if 2 * (tried - held) >= repeats:
+            break
+    return held
 
 
 def _held_below(one: Probe, rate: float) -> bool:

@@ -56,6 +56,15 @@ def test_a_rate_that_held_by_chance_is_not_the_answer() -> None:
     assert found.bounds[1] <= lucky
 
 
+def test_repeats_end_once_most_cannot_hold() -> None:
+    _, probe = probe_of(10_000)
+    lucky = search(probe, 4000, 0).rate
+    asked, probe = probe_of(10_000, flaky=[lucky])
+    found = search(probe, 4000, 5)
+    assert asked.count(lucky) == 1 + 3  # of five: the fourth and fifth could not turn it
+    assert (found.confirmed, asked.count(found.rate)) == (5, 1 + 5)
+
+
 def test_where_the_first_rate_alone_held_and_by_chance_the_search_goes_on_below() -> None:
     asked: list[float] = []
 
@@ -68,7 +77,7 @@ def test_where_the_first_rate_alone_held_and_by_chance_the_search_goes_on_below(
     found = search(probe, 4000, 2)
     assert 0.94 * 3000 <= found.rate <= 3000
     assert found.confirmed == 2
-    assert asked.count(4000) == 3  # on the way and twice more: what did not hold is not tried again
+    assert asked.count(4000) == 2  # on the way and once more: what did not hold is not tried again
 
 
 def test_where_nothing_holds_the_answer_is_none() -> None:
