@@ -10,7 +10,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,20 @@ KEY = "a key for tests"
 """What PII is masked with in such a run."""
 
 
+@contextmanager
+def _client_environment() -> Iterator[None]:
+    """What PyFlink and the JVM that it starts find. Gone afterwards: a stack of the same test run would find it too."""
+    before = dict(os.environ)
+    os.environ.update(client_environment())
+    os.environ["SHARDLAKE_PII_KEY"] = KEY
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@_client_environment()
 def run_job(
     pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]], options: Mapping[str, str] | None = None
 ) -> dict[str, list[Row]]:
@@ -36,9 +51,6 @@ def run_job(
     is its event time), but not its event time: Flink takes a null one from Kafka, not from a file. Times go in and come
     out as aware datetimes. Raises BadInput as the real application does, and for a record without its event time.
     """
-    # Before anything of PyFlink starts its JVM.
-    os.environ.update(client_environment())
-    os.environ["SHARDLAKE_PII_KEY"] = KEY
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     environment = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,12 @@ def test_an_event_is_archived_with_every_field_and_its_pii_masked() -> None:
     assert {name for name, value in rows["2"].items() if value is None} == (
         set(EVENT) - {"event_id", "event_time", "service", "raw", "arrival_time"}
     )
+
+
+def test_a_job_in_process_leaves_the_environment_as_it_was() -> None:
+    before = dict(os.environ)
+    run_job(Pipeline.load(ROOT), "archive", {"app-logs": [EVENT]})
+    assert dict(os.environ) == before
 
 
 def test_addresses_are_truncated_to_their_networks_and_what_is_none_is_hashed(tmp_path: Path) -> None:
