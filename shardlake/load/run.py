@@ -152,7 +152,7 @@ def _ends_early(driven: Driven, say: Say, interrupted: str) -> Iterator[None]:
 def _catch_up(readers: Readers, scenario: Scenario, meanwhile: Callable[[], None], say: Say) -> None:
     seconds = CATCH_UP_SECONDS + 2 * scenario.duration
     for group in readers.await_caught_up(seconds, meanwhile):
-        say(f"{group} has not caught up after {seconds:.0f} s: what it has not read counts as unknown")
+        say(f"{group} has not caught up, and is waited for no longer: what it has not read counts as unknown")
 
 
 def _look(watch: Watch, driven: Driven, summaries: list[Summary]) -> None:

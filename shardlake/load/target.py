@@ -139,9 +139,11 @@ class Readers:
         return self._target.behind(groups, self.lags.first_ends)
 
     def await_caught_up(self, seconds: float, meanwhile: Callable[[], None]) -> list[str]:
-        """The groups that were still behind after so long."""
+        """The groups that were still behind after so long, or once nobody is left who reads for them."""
         deadline = time.monotonic() + seconds
         while (left := self.behind()) and time.monotonic() < deadline:
+            if left == [self.group] and not (self._workers and self._workers.pids):
+                break
             meanwhile()
             time.sleep(0.5)
         return left

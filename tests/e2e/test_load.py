@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from shardlake import groups, topics
@@ -141,25 +142,87 @@ def test_a_load_leaves_the_servers_as_it_found_them(loaded: tuple[RunningStack, 
     assert [job["state"] for job in jobs] == ["FINISHED"]
 
 
+class Begun:
+    """A load of 100 events a second without the jobs that is under way, five seconds old."""
+
+    def __init__(self, stack: RunningStack, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        fixed = ("load", "--rate", "100", "--warm-up", "1", "--no-jobs", "--report", str(folder))
+        self.process = subprocess.Popen(
+            stack.command(*fixed, *arguments), env=stack.environment, text=True, stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        samples = folder / "samples.jsonl"
+        wait_for(lambda: samples.exists() and samples.read_text().count("\n") > 5, 60, "five seconds of load")
+
+    def kill(self, that_writes: str) -> None:
+        """The child that has a file of this name's end open is killed."""
+        (child,) = [
+            child
+            for child in psutil.Process(self.process.pid).children()
+            for file in child.open_files()
+            if file.path.startswith(str(self.folder)) and file.path.endswith(that_writes)
+        ][:1]
+        child.kill()
+
+    def end(self) -> tuple[int, str, Result]:
+        """Its exit code, what it said, and what it left."""
+        _, said = self.process.communicate(timeout=120)
+        return self.process.returncode, said, Result.read(self.folder)
+
+
 def test_ctrl_c_leaves_a_partial_report_marked_so(loaded: tuple[RunningStack, Path, Result], tmp_path: Path) -> None:
-    stack, _, _ = loaded
-    folder = tmp_path / "out"
-    arguments = ("load", "--rate", "100", "--duration", "600", "--warm-up", "1", "--no-jobs", "--report", str(folder))
-    process = subprocess.Popen(
-        stack.command(*arguments), env=stack.environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    samples = folder / "samples.jsonl"
-    wait_for(lambda: samples.exists() and samples.read_text().count("\n") > 5, 60, "five seconds of load")
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    result = Result.read(folder)
+    begun = Begun(loaded[0], tmp_path / "out", "--duration", "600")
+    begun.process.send_signal(signal.SIGINT)
+    code, said, result = begun.end()
+    assert code == 130, said
     assert result.partial.startswith("interrupted")
     assert 0 < result.events == result.acknowledged < 60_000
     assert result.latencies["consumed"].count > 0
     assert result.verified == "not checked"
-    assert "partial" in (folder / "report.md").read_text().lower()
+    assert "partial" in (begun.folder / "report.md").read_text().lower()
+
+
+def test_ctrl_c_after_the_load_keeps_what_was_sent(loaded: tuple[RunningStack, Path, Result], tmp_path: Path) -> None:
+    scenario = tmp_path / "slow.yaml"
+    scenario.write_text("rate: 100\ntimeline:\n  - {at: 0, slow_consumer: {wait_us: 100000, for: 3600}}\n")
+    begun = Begun(loaded[0], tmp_path / "out", "--duration", "8", "--scenario", str(scenario))
+    assert begun.process.stderr is not None
+    while "the load is over" not in begun.process.stderr.readline():
+        assert begun.process.poll() is None
+    begun.process.send_signal(signal.SIGINT)
+    code, said, result = begun.end()
+    assert code == 130, said
+    assert result.partial == "interrupted before all that was sent was read"
+    assert (result.events, result.acknowledged, result.unknown) == (800, 800, 0)
+    assert 0 < result.latencies["consumed"].count < 700  # a worker that waits 100 ms for each has read a tenth
+
+
+def test_a_worker_that_is_killed_is_told_and_no_event_is_missed(
+    loaded: tuple[RunningStack, Path, Result], tmp_path: Path
+) -> None:
+    begun = Begun(loaded[0], tmp_path / "out", "--duration", "8")
+    begun.kill("workers.log")
+    code, said, result = begun.end()
+    assert code == 1
+    assert result.partial.startswith("worker 1 has ended: killed by SIGKILL")
+    assert "load.traffic has not caught up, and is waited for no longer" in said
+    assert (result.events, result.acknowledged, result.verified) == (800, 800, "holds")
+    consumed = result.latencies["consumed"]
+    assert consumed.count + consumed.unknown == 700
+    assert consumed.unknown > 0
+
+
+def test_a_producer_that_is_killed_is_told_and_its_ledger_stays(
+    loaded: tuple[RunningStack, Path, Result], tmp_path: Path
+) -> None:
+    begun = Begun(loaded[0], tmp_path / "out", "--duration", "600")
+    begun.kill(".ledger")
+    code, said, result = begun.end()
+    assert code == 1, said
+    assert "A producer of the load has died (exit code -9)" in result.partial
+    assert result.verified == "not checked"
+    assert list(begun.folder.glob("*.ledger"))
 
 
 def test_what_cannot_be_is_refused_before_anything_is_sent(
