@@ -35,7 +35,7 @@ package: setup ## the jobs as a zip for Amazon's managed Flink or Kubernetes: do
 	@$(BIN)/shardlake package $(PACKAGE_ARGS)
 
 test: setup ## the tests: unit, pipeline, end to end, in containers where there is an engine
-	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not slow' -n 2 --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-slow: setup ## those that take minutes each: faults, full disks, the package, a demo whose servers die
 	@$(BIN)/pytest -m slow $(PYTEST_ARGS)
