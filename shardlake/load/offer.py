@@ -33,6 +33,8 @@ class Offer:
         self._producers: list[_Producer] = []
         self.summaries: list[Summary] = []
         """Of those that have told what became of their events."""
+        self._failed: list[ShardlakeError] = []
+        self._waited = 0
         try:
             for share in shares:
                 ours, theirs = _spawn.Pipe()
@@ -74,16 +76,17 @@ class Offer:
                 producer.process.terminate()
 
     def await_end(self) -> None:
-        """Waits for the ends, and fills `summaries`. Raises ShardlakeError where a producer failed or died."""
-        failed: list[ShardlakeError] = []
-        for producer in self._producers:
+        """Waits for the ends, and fills `summaries`; again, for the rest, where Ctrl-C cut it short. Raises
+        ShardlakeError where a producer failed or died."""
+        while self._waited < len(self._producers):
             try:
-                self.summaries.append(self._hear(producer, END_SECONDS))
+                self.summaries.append(self._hear(self._producers[self._waited], END_SECONDS))
             except ShardlakeError as error:
-                failed.append(error)
+                self._failed.append(error)
+            self._waited += 1
         self.kill()
-        if failed:
-            raise failed[0]
+        if self._failed:
+            raise self._failed[0]
 
     def kill(self) -> None:
         """None is left."""

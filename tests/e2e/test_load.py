@@ -207,6 +207,7 @@ def test_a_worker_that_is_killed_is_told_and_no_event_is_missed(
     assert code == 1
     assert result.partial.startswith("worker 1 has ended: killed by SIGKILL")
     assert "load.traffic has not caught up, and is waited for no longer" in said
+    assert read_samples(begun.folder)[-1].at_seconds < 40  # for a reader that lives it would be 76 s
     assert (result.events, result.acknowledged, result.verified) == (800, 800, "holds")
     consumed = result.latencies["consumed"]
     assert consumed.count + consumed.unknown == 700
