@@ -74,9 +74,8 @@ def _leave_jobs(target: Target, say: Say, *, running: bool) -> None:
 
 def _await_archived(target: Target, since: dict[int, int]) -> None:
     """Raises ShardlakeError where the jobs stand still before that."""
-    before, deadline = -1, 0.0
-    while target.behind([GROUP], since):
-        committed = sum(topics.committed(target.settings.kafka_bootstrap_servers, GROUP, target.topic).values())
+    before, deadline = None, 0.0
+    while not topics.covers(committed := target.committed(GROUP), target.ends_after(since)):
         if committed != before:
             before, deadline = committed, time.monotonic() + STILL_SECONDS
         elif time.monotonic() > deadline:

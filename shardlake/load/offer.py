@@ -34,7 +34,6 @@ class Offer:
         self.summaries: list[Summary] = []
         """Of those that have told what became of their events."""
         self._failed: list[ShardlakeError] = []
-        self._waited = 0
         try:
             for share in shares:
                 ours, theirs = _spawn.Pipe()
@@ -78,12 +77,11 @@ class Offer:
     def await_end(self) -> None:
         """Waits for the ends, and fills `summaries`; again, for the rest, where Ctrl-C cut it short. Raises
         ShardlakeError where a producer failed or died."""
-        while self._waited < len(self._producers):
+        for producer in self._producers[len(self.summaries) + len(self._failed) :]:
             try:
-                self.summaries.append(self._hear(self._producers[self._waited], END_SECONDS))
+                self.summaries.append(self._hear(producer, END_SECONDS))
             except ShardlakeError as error:
                 self._failed.append(error)
-            self._waited += 1
         self.kill()
         if self._failed:
             raise self._failed[0]

@@ -15,7 +15,7 @@ from shardlake.errors import ShardlakeError
 from shardlake.install.versions import versions
 from shardlake.lake.tables import lake_tables
 from shardlake.load import closing, handled, latencies, machine, times
-from shardlake.load.drive import Do, Driven, drive
+from shardlake.load.drive import REPORTS_COME, Do, Driven, drive
 from shardlake.load.generator import Summary
 from shardlake.load.handled import Rows
 from shardlake.load.lakewatch import LakeWatch
@@ -160,7 +160,7 @@ def _await_reports(offer: Offer, driven: Driven, say: Say) -> None:
         if driven.stopped:
             raise
         driven.stopped = UNREAD
-        say(f"{driven.stopped}: waiting for the reports of what was sent; again to leave at once")
+        say(f"{driven.stopped}{REPORTS_COME}")
         offer.await_end()
 
 

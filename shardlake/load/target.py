@@ -48,10 +48,17 @@ class Target:
 
     def behind(self, groups: Iterable[str], since: Mapping[int, int]) -> list[str]:
         """The groups that have not committed all that came after these offsets: what the jobs have, is in the lake."""
-        servers = self.settings.kafka_bootstrap_servers
-        # Of what was there before, the jobs' last commit may be missing: it races their end.
-        ends = {partition: end for partition, end in self.ends().items() if end > since.get(partition, 0)}
-        return [group for group in groups if not topics.covers(topics.committed(servers, group, self.topic), ends)]
+        ends = self.ends_after(since)
+        return [group for group in groups if not topics.covers(self.committed(group), ends)]
+
+    def ends_after(self, since: Mapping[int, int]) -> dict[int, int]:
+        """Of the partitions that something came into after these offsets. Of what was there before, the jobs' last
+        commit may be missing: it races their end."""
+        return {partition: end for partition, end in self.ends().items() if end > since.get(partition, 0)}
+
+    def committed(self, group: str) -> dict[int, int]:
+        """The group's offsets in the topic, by partition. Raises Unavailable."""
+        return topics.committed(self.settings.kafka_bootstrap_servers, group, self.topic)
 
     def offer(self, scenario: Scenario, folder: Path, ahead_seconds: float = AHEAD_SECONDS) -> Offer:
         """The scenario's producers, ready; ledgers and times go to the folder."""
@@ -142,7 +149,7 @@ class Readers:
         """The groups that were still behind after so long, or once nobody is left who reads for them."""
         deadline = time.monotonic() + seconds
         while (left := self.behind()) and time.monotonic() < deadline:
-            if left == [self.group] and not (self._workers and self._workers.pids):
+            if left == [self.group] and self._workers and not self._workers.pids:
                 break
             meanwhile()
             time.sleep(0.5)

@@ -157,13 +157,12 @@ class Begun:
 
     def kill(self, that_writes: str) -> None:
         """The child that has a file of this name's end open is killed."""
-        (child,) = [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            for file in child.open_files()
-            if file.path.startswith(str(self.folder)) and file.path.endswith(that_writes)
-        ][:1]
-        child.kill()
+        for child in psutil.Process(self.process.pid).children():
+            files = [Path(file.path) for file in child.open_files()]
+            if any(self.folder in file.parents and file.name.endswith(that_writes) for file in files):
+                child.kill()
+                return
+        raise AssertionError(f"nobody writes {that_writes}")
 
     def end(self) -> tuple[int, str, Result]:
         """Its exit code, what it said, and what it left."""
