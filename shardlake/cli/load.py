@@ -202,6 +202,8 @@ def show(result: Result, folder: Path) -> None:
     """The figures as tables that line up."""
     from rich.table import Table
 
+    from shardlake.load.document import UNKNOWN
+
     table = Table("from the intended time to", "events", "unknown", "p50 ms", "p90", "p99", "p99.9", "max", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -209,8 +211,9 @@ def show(result: Result, folder: Path) -> None:
     if result.schedule:
         rows = {"offered (slip)": result.schedule.slip, **rows}
     for name, one in rows.items():
-        shares = (one.p50_ms, one.p90_ms, one.p99_ms, one.p999_ms, one.max_ms)
-        table.add_row(name, f"{one.count:,}", f"{one.unknown:,}", *(f"{ms:,.1f}" for ms in shares))
+        values = (one.p50_ms, one.p90_ms, one.p99_ms, one.p999_ms, one.max_ms)
+        shown = [f"{ms:,.1f}" if one.count else UNKNOWN for ms in values]
+        table.add_row(name, f"{one.count:,}", f"{one.unknown:,}", *shown)
     out.print(table)
     lags = Table("lag of", "grows by", "95 % bounds", "of the rate", "mean", "highest", "", box=None)
     for slope in result.lag:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shardlake.cli.load import show
 from shardlake.errors import BadInput
 from shardlake.load.document import facts, milliseconds, number
 from shardlake.load.page import html
@@ -62,6 +63,14 @@ class Page(HTMLParser):
             self.text += data
         if self.open[-1:] == ["s"]:
             self.struck.append(data)
+
+
+def test_on_the_terminal_a_latency_of_nothing_is_no_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    latencies = {"acknowledged": a_latency([1500], unknown=5), "window result": a_latency([], unknown=45)}
+    show(replace(a_result(), void="", latencies=latencies), tmp_path)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["window", "result", "0", "45", *["-"] * 5] in rows
+    assert ["acknowledged", "1", "5", *["1.5"] * 5] in rows
 
 
 def told(result: Result, samples: Sequence[Sample] = ()) -> tuple[Page, str]:
