@@ -13,9 +13,6 @@ from shardlake.load.watch import Watch
 
 SAMPLE_SECONDS = 1.0
 SAY_EVERY_SECONDS = 10
-REPORTS_COME = ": waiting for the reports of what was sent; again to leave at once"
-"""What the first Ctrl-C is answered."""
-
 LONGEST_SLEEP_SECONDS = 0.2
 """So that the end is seen when it comes."""
 
@@ -96,7 +93,7 @@ def drive(
     except KeyboardInterrupt:
         driven.seconds = (time.time_ns() - begin_ns) / 1e9
         driven.stopped = f"interrupted {driven.seconds:.0f} s after the begin"
-        say(f"{driven.stopped}{REPORTS_COME}")
+        say(f"{driven.stopped}: waiting for the reports of what was sent; again to leave at once")
         offer.stop()
     driven.seconds = driven.seconds or (time.time_ns() - begin_ns) / 1e9
     if not driven.cpu_after:

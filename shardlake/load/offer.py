@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +27,17 @@ class _Producer:
 
 
 class Offer:
-    """Not for several threads."""
+    """Not for several threads.
+
+    What the producers tell is heard in threads of its own: Ctrl-C interrupts the main one wherever it is, and what is
+    read from a pipe can't be read again.
+    """
 
     def __init__(self, shares: list[Share]) -> None:
-        """Started, and ready when this returns. Raises what a producer raised, Unavailable where one is not ready."""
+        """Started, and ready when this returns. Raises what a producer raised, ShardlakeError where one is not."""
         self._producers: list[_Producer] = []
-        self.summaries: list[Summary] = []
-        """Of those that have told what became of their events."""
-        self._failed: list[ShardlakeError] = []
+        self._reports: list[Future[Summary]] = []
+        self._ears = ThreadPoolExecutor(len(shares), "load-reports")
         try:
             for share in shares:
                 ours, theirs = _spawn.Pipe()
@@ -43,7 +47,9 @@ class Offer:
                 theirs.close()
                 self._producers.append(_Producer(process, ours, sent))
             for producer in self._producers:
-                self._hear(producer, READY_SECONDS)
+                if not producer.pipe.poll(READY_SECONDS):
+                    raise _silent(READY_SECONDS)
+                _hear(producer)
         except BaseException:
             self.kill()
             raise
@@ -58,15 +64,21 @@ class Offer:
         """Events handed over so far, by all."""
         return sum(int(producer.sent.value) for producer in self._producers)
 
+    @property
+    def summaries(self) -> list[Summary]:
+        """Of those that have told what became of their events."""
+        return [report.result() for report in self._reports if report.done() and not report.exception()]
+
     def begin(self, begin_ns: int) -> None:
         """The load begins then, nanoseconds since 1970."""
         for producer in self._producers:
             producer.pipe.send(begin_ns)
+        self._reports = [self._ears.submit(_hear, producer) for producer in self._producers]
 
     @property
     def is_over(self) -> bool:
-        """Whether every producer has sent all, with its reports, or has ended otherwise."""
-        return all(one.pipe.poll() or not one.process.is_alive() for one in self._producers)
+        """Whether every producer has sent all and told so, or has ended otherwise."""
+        return all(report.done() for report in self._reports)
 
     def stop(self) -> None:
         """Let them end early."""
@@ -75,16 +87,13 @@ class Offer:
                 producer.process.terminate()
 
     def await_end(self) -> None:
-        """Waits for the ends, and fills `summaries`; again, for the rest, where Ctrl-C cut it short. Raises
-        ShardlakeError where a producer failed or died."""
-        for producer in self._producers[len(self.summaries) + len(self._failed) :]:
-            try:
-                self.summaries.append(self._hear(producer, END_SECONDS))
-            except ShardlakeError as error:
-                self._failed.append(error)
+        """Waits for the ends. Raises ShardlakeError where a producer failed or died."""
+        late = wait(self._reports, END_SECONDS).not_done
         self.kill()
-        if self._failed:
-            raise self._failed[0]
+        if late:
+            raise _silent(END_SECONDS)
+        for report in self._reports:
+            report.result()
 
     def kill(self) -> None:
         """None is left."""
@@ -94,21 +103,23 @@ class Offer:
             if producer.process.is_alive():
                 producer.process.kill()
                 producer.process.join()
+        self._ears.shutdown()
+        for producer in self._producers:
             producer.pipe.close()
 
-    def _hear(self, producer: _Producer, seconds: float) -> Any:
-        deadline = time.monotonic() + seconds
-        while not producer.pipe.poll(0.2):
-            if not producer.process.is_alive() and not producer.pipe.poll():
-                msg = f"A producer of the load has died (exit code {producer.process.exitcode})."
-                raise ShardlakeError(msg, "What it had sent is in its ledger; what it noted of times is gone.")
-            if time.monotonic() > deadline:
-                raise ShardlakeError(f"A producer of the load says nothing for {seconds:.0f} s.")
-        try:
-            answer = producer.pipe.recv()
-        except EOFError:
-            msg = f"A producer of the load has died (exit code {producer.process.exitcode})."
-            raise ShardlakeError(msg) from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+
+def _hear(producer: _Producer) -> Any:
+    """What it says next. Raises ShardlakeError where that is an error, or where it dies."""
+    try:
+        answer = producer.pipe.recv()
+    except (EOFError, ConnectionResetError):
+        producer.process.join(1)
+        msg = f"A producer of the load has died (exit code {producer.process.exitcode})."
+        raise ShardlakeError(msg, "What it had sent is in its ledger; what it noted of times is gone.") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _silent(seconds: int) -> ShardlakeError:
+    return ShardlakeError(f"A producer of the load says nothing for {seconds} s.")

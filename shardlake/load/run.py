@@ -15,11 +15,10 @@ from shardlake.errors import ShardlakeError
 from shardlake.install.versions import versions
 from shardlake.lake.tables import lake_tables
 from shardlake.load import closing, handled, latencies, machine, times
-from shardlake.load.drive import REPORTS_COME, Do, Driven, drive
+from shardlake.load.drive import Do, Driven, drive
 from shardlake.load.generator import Summary
 from shardlake.load.handled import Rows
 from shardlake.load.lakewatch import LakeWatch
-from shardlake.load.offer import Offer
 from shardlake.load.result import Handler, Latency, Result, Schedule, Usage
 from shardlake.load.scenario import ADD_CONSUMER, LATE, POISSON, RESTART_BROKER, Scenario
 from shardlake.load.schedule import REACHED_SHARE, mean_rate
@@ -32,8 +31,6 @@ from shardlake.load.windows import WindowWatch, topics_of_windows
 
 SLIP_P99_MS = 5.0
 """Where a schedule is missed by more, it was none, and latencies from its times are void."""
-
-UNREAD = "interrupted before all that was sent was read"
 
 CATCH_UP_SECONDS = 60
 """And twice the load's duration: what is not read then is not waited for."""
@@ -62,8 +59,9 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
         with ExitStack() as restarts:
             todo = _todo(target, scenario, readers, restarts)
             driven = drive(offer, watch, meter, begin_ns, scenario.warm_up or 0.0, scenario.duration, todo, say)
-        with _ends_early(driven, say, UNREAD):
-            _await_reports(offer, driven, say)
+        with _ends_early(driven, say, "interrupted before all that was sent was read"):
+            say("the load is over: waiting for the last reports, and for those who read")
+            offer.await_end()
             if not driven.stopped:
                 _catch_up(readers, scenario, lambda: _look(watch, driven, offer.summaries), say)
                 time.sleep(2 * lake.look_seconds if lake else 0)
@@ -149,19 +147,6 @@ def _ends_early(driven: Driven, say: Say, interrupted: str) -> Iterator[None]:
     except ShardlakeError as error:
         driven.stopped = driven.stopped or error.message.rstrip(".")
         say(error.message)
-
-
-def _await_reports(offer: Offer, driven: Driven, say: Say) -> None:
-    """Without them nothing is known of what was sent, and they come soon: only a second Ctrl-C ends the wait."""
-    try:
-        say("the load is over: waiting for the last reports, and for those who read")
-        offer.await_end()
-    except KeyboardInterrupt:
-        if driven.stopped:
-            raise
-        driven.stopped = UNREAD
-        say(f"{driven.stopped}{REPORTS_COME}")
-        offer.await_end()
 
 
 def _catch_up(readers: Readers, scenario: Scenario, meanwhile: Callable[[], None], say: Say) -> None:
