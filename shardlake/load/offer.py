@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Offer:
         """Started, and ready when this returns. Raises what a producer raised, ShardlakeError where one is not."""
         self._producers: list[_Producer] = []
         self._reports: list[Future[Summary]] = []
-        self._ears = ThreadPoolExecutor(len(shares), "load-reports")
+        self._listeners = ThreadPoolExecutor(len(shares), "load-reports")
         try:
             for share in shares:
                 ours, theirs = _spawn.Pipe()
@@ -72,8 +73,9 @@ class Offer:
     def begin(self, begin_ns: int) -> None:
         """The load begins then, nanoseconds since 1970."""
         for producer in self._producers:
-            producer.pipe.send(begin_ns)
-        self._reports = [self._ears.submit(_hear, producer) for producer in self._producers]
+            with suppress(BrokenPipeError):  # one that has died by now: its listener tells
+                producer.pipe.send(begin_ns)
+        self._reports = [self._listeners.submit(_hear, producer) for producer in self._producers]
 
     @property
     def is_over(self) -> bool:
@@ -103,13 +105,13 @@ class Offer:
             if producer.process.is_alive():
                 producer.process.kill()
                 producer.process.join()
-        self._ears.shutdown()
+        self._listeners.shutdown()
         for producer in self._producers:
             producer.pipe.close()
 
 
 def _hear(producer: _Producer) -> Any:
-    """What it says next. Raises ShardlakeError where that is an error, or where it dies."""
+    """What it says next. Raises the error where that is one, ShardlakeError where it dies."""
     try:
         answer = producer.pipe.recv()
     except (EOFError, ConnectionResetError):

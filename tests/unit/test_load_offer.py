@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from shardlake.errors import ShardlakeError
 from shardlake.load.generator import Summary
 from shardlake.load.offer import Offer
+from tests.support import wait_for
 
 TOLD = Summary(events=80, acknowledged=79, failed=1, unknown=0, value_bytes=900, reasons=("too large",))
 
@@ -31,17 +34,23 @@ def tells(_share: object, pipe: Connection, *_: object) -> None:
     pipe.send(TOLD)
 
 
-def tells_slowly(_share: object, pipe: Connection, *_: object) -> None:
-    """Half of the message a second before the rest: a size in front, as `Connection` has it."""
+def tells_slowly(folder: Path, pipe: Connection, *_: object) -> None:
+    """The first half of the message, with its size in front as `Connection` has it, and the rest when it may go on."""
     ready(pipe)
     value = bytes(ForkingPickler.dumps(TOLD))
     os.write(pipe.fileno(), struct.pack("!i", len(value)) + value[:10])
-    time.sleep(1)
+    (folder / "half").touch()
+    wait_for((folder / "go on").exists, 60, "the word to go on")
     os.write(pipe.fileno(), value[10:])
 
 
 def dies(_share: object, pipe: Connection, *_: object) -> None:
     ready(pipe)
+    os._exit(3)
+
+
+def dies_first(_share: object, pipe: Connection, *_: object) -> None:
+    pipe.send(None)
     os._exit(3)
 
 
@@ -54,23 +63,32 @@ def one_dies(share: Any, pipe: Connection, *_: object) -> None:
     (dies if share else tells)(share, pipe)
 
 
+Start = Callable[..., Offer]
 Begin = Callable[..., Offer]
 
 
 @pytest.fixture
-def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    begun: list[Offer] = []
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    started: list[Offer] = []
 
-    def begin(producer: Callable[..., None], shares: list[Any]) -> Offer:
+    def start(producer: Callable[..., None], shares: list[Any]) -> Offer:
         monkeypatch.setattr("shardlake.load.offer.run", producer)
-        offer = Offer(shares)
-        begun.append(offer)
+        started.append(Offer(shares))
+        return started[-1]
+
+    yield start
+    for offer in started:
+        offer.kill()
+
+
+@pytest.fixture
+def begin(start: Start) -> Begin:
+    def begin(producer: Callable[..., None], shares: list[Any]) -> Offer:
+        offer = start(producer, shares)
         offer.begin(0)
         return offer
 
-    yield begin
-    for offer in begun:
-        offer.kill()
+    return begin
 
 
 @pytest.fixture
@@ -92,11 +110,19 @@ def test_when_it_is_over_the_reports_are_known(begin: Begin) -> None:
     assert offer.summaries == [TOLD, TOLD]
 
 
-def test_a_report_that_comes_while_ctrl_c_does_is_heard(begin: Begin, ctrl_c: Callable[[], None]) -> None:
-    offer = begin(tells_slowly, [0])
-    threading.Timer(0.5, ctrl_c).start()
+def test_a_report_that_comes_while_ctrl_c_does_is_heard(
+    begin: Begin, ctrl_c: Callable[[], None], tmp_path: Path
+) -> None:
+    def interrupt() -> None:
+        wait_for((tmp_path / "half").exists, 60, "half of the report")
+        time.sleep(0.2)  # so that it is read
+        ctrl_c()
+
+    offer = begin(tells_slowly, [tmp_path])
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         offer.await_end()
+    (tmp_path / "go on").touch()
     offer.await_end()
     assert offer.summaries == [TOLD]
 
@@ -111,6 +137,14 @@ def test_who_dies_or_fails_is_told(begin: Begin, producer: Callable[..., None], 
         offer.await_end()
     assert offer.is_over
     assert offer.summaries == []
+
+
+def test_who_dies_before_the_begin_is_told(start: Start) -> None:
+    offer = start(dies_first, [0])
+    wait_for(lambda: psutil.Process(offer.pids[0]).status() == psutil.STATUS_ZOMBIE, 60, "its death")
+    offer.begin(0)
+    with pytest.raises(ShardlakeError, match=r"A producer of the load has died \(exit code 3\)"):
+        offer.await_end()
 
 
 def test_of_two_of_which_one_dies_the_other_is_heard(begin: Begin) -> None:
