@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -34,6 +35,14 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
             return answer
         time.sleep(0.1)
     raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def command_line(process: psutil.Process) -> str:
+    """Its program and arguments; nothing where it has ended since it was listed, waited for or not."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # and ZombieProcess, which is one
+        return ""
 
 
 def copy_pipeline(target: Path, partitions: int) -> Path:

@@ -51,15 +51,18 @@ def grown(stack: RunningStack) -> int:
 def test_consumers_tell_of_the_shards_that_they_hold_and_of_no_other(told: RunningStack) -> None:
     servers, port = told.settings.kafka_bootstrap_servers, free_port_base() + 1
     first = told.start("consume", "traffic", "--metrics-port", str(port))
-    wait_for(lambda: topics.committed(servers, "traffic", "app-logs").values(), 30, "the first commit")
 
     def processed() -> Counter[str]:
         return by(scrape(port), RECORDS, "partition", group="traffic", topic="app-logs")
 
-    wait_for(lambda: processed().total() == EVENTS + 1, 30, "all to be processed")
+    wait_for(lambda: processed().total() == EVENTS + 1, 60, "all to be processed")
     assert by(scrape(port), RECORDS, "outcome") == {"done": EVENTS, "dead_letter": 1}
-    committed = {str(shard): end for shard, end in topics.committed(servers, "traffic", "app-logs").items()}
-    assert processed() == committed
+
+    def committed() -> Counter[str]:
+        return Counter({str(shard): end for shard, end in topics.committed(servers, "traffic", "app-logs").items()})
+
+    wait_for(lambda: committed().total() == EVENTS + 1, 30, "all to be committed")
+    assert processed() == committed()
     assert by(scrape(port), "shardlake_consumer_in_flight_records", "group") == {"traffic": 0}
     wait_for(lambda: not by(scrape(port), BEHIND, "group").total(), 5, "the ends of the shards")
     assert len(scrape(port)[BEHIND]) == 3

@@ -16,7 +16,7 @@ from shardlake.lake.query import database
 from shardlake.storage import find
 from shardlake.testing.stack import RunningStack, free_port_base, running_stack
 from tests.e2e.test_jobs import all_accounted_for, has_rows, rows
-from tests.support import ROOT, Topic, event, wait_for
+from tests.support import ROOT, Topic, command_line, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -82,7 +82,7 @@ def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(stack: Ru
     wait_for(has_rows(stack, 34), 60, "the rows of the second key")
     told += flink_pages(stack)
     told.append(metrics(stack))
-    commands = " ".join(" ".join(p.cmdline()) for p in psutil.Process().children(recursive=True))
+    commands = " ".join(command_line(p) for p in psutil.Process().children(recursive=True))
     known = {name: environment_of(server.pid) for name, server in stack.stack.servers.items()}
     told.append(stack.shardlake("jobs", "finish"))
     for arguments in (["jobs", "list"], ["lag"], ["doctor"], ["status", "--json"], ["logs", "-n", "100000"]):

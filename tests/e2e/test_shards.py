@@ -21,7 +21,7 @@ from shardlake import topics
 from shardlake.dead_letter import DeadLetter
 from shardlake.shards.lease import Lease
 from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Topic, copy_pipeline, event, wait_for
+from tests.support import Topic, command_line, copy_pipeline, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -125,7 +125,7 @@ def worker_of(command: subprocess.Popen[str]) -> int:
 
     def found() -> list[int]:
         children = psutil.Process(command.pid).children()
-        return [one.pid for one in children if "spawn_main" in " ".join(one.cmdline())]
+        return [one.pid for one in children if "spawn_main" in command_line(one)]
 
     (pid,) = wait_for(found, 30, "the worker's process")
     return int(pid)

@@ -15,7 +15,7 @@ import pytest
 
 from shardlake import topics
 from shardlake.testing.stack import RunningStack, free_port_base
-from tests.support import ROOT, Topic, event, wait_for
+from tests.support import ROOT, Topic, command_line, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -54,10 +54,7 @@ def of_group(leader: int) -> list[psutil.Process]:
 
 def is_starting(worker: psutil.Process) -> bool:
     """Whether it is the program that starts one; not where it has ended since it was listed."""
-    try:
-        return "beam_boot" in " ".join(worker.cmdline())
-    except psutil.NoSuchProcess:
-        return False
+    return "beam_boot" in command_line(worker)
 
 
 def gone(processes: list[psutil.Process]) -> bool:

@@ -18,7 +18,7 @@ from shardlake.errors import ShardlakeError
 from shardlake.shards.handler import Consumer, Decode, Form, LaneHandler
 from shardlake.shards.process import Open, ProcessHandler
 from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
-from tests.support import wait_for
+from tests.support import command_line, wait_for
 from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import message
 
@@ -89,7 +89,7 @@ def leaves_no_lane_behind() -> Iterator[None]:
 
     def lanes() -> list[psutil.Process]:
         """Children of the server that forks them, which stays."""
-        servers = [one for one in psutil.Process().children() if "forkserver" in " ".join(one.cmdline())]
+        servers = [one for one in psutil.Process().children() if "forkserver" in command_line(one)]
         return [lane for server in servers for lane in server.children()]
 
     wait_for(lambda: not lanes(), 10, "the lanes' processes to be gone")
