@@ -16,25 +16,11 @@ from shardlake.settings import Settings
 from shardlake.stack.stack import Stack
 from shardlake.testing.stack import RunningStack, free_port_base
 from tests.e2e.test_jobs import all_accounted_for, has_rows
-from tests.support import ROOT, Topic, event, wait_for
+from tests.support import ROOT, Topic, event, small_disk, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 BLOCK = b"x" * 65_536
-
-
-@contextmanager
-def small_disk(folder: Path, size_mb: int) -> Iterator[None]:
-    """A file system of its own, in memory; skips the test where none can be mounted."""
-    folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:

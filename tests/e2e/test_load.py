@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from shardlake import groups, topics
+from shardlake import groups, ledger, topics
 from shardlake.load.result import Result, read_samples
 from shardlake.testing.stack import RunningStack, free_port_base, running_stack
-from tests.support import copy_pipeline, wait_for
+from tests.support import copy_pipeline, small_disk, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -223,6 +223,24 @@ def test_a_producer_that_is_killed_is_told_and_its_ledger_stays(
     assert "A producer of the load has died (exit code -9)" in result.partial
     assert result.verified == "not checked"
     assert list(begun.folder.glob("*.ledger"))
+
+
+def test_a_full_disk_under_the_report_is_named_and_no_sent_event_is_without_its_line(
+    loaded: tuple[RunningStack, Path, Result], tmp_path: Path
+) -> None:
+    stack, folder = loaded[0], tmp_path / "disk"
+    servers = stack.settings.kafka_bootstrap_servers
+    before = {partition: end for partition, (_, end) in topics.offsets(servers, "app-logs").items()}
+    with small_disk(folder, 1):
+        report = folder / "out"
+        alone = ("--no-jobs", "--workers", "0", "--report", str(report))
+        process = run(stack, "--rate", "2000", "--duration", "30", *alone)
+        assert process.returncode == 3, process.stderr
+        assert f"The disk is full: {report}." in process.stderr
+        (found,) = ledger.of_run(report)
+    sent = [ledger.digest(message.key(), message.value()) for message in topics.read(servers, "app-logs", before)]
+    assert 0 < len(sent) < 2000 * 30
+    assert set(sent) <= set(found.digests.tolist())
 
 
 def test_what_cannot_be_is_refused_before_anything_is_sent(
