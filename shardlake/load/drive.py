@@ -90,15 +90,20 @@ def drive(
                     offer.stop()
             until = min(next_sample, left[0].at if left else next_sample) - now
             time.sleep(min(max(until, 0.01), LONGEST_SLEEP_SECONDS))
-    except KeyboardInterrupt:
         driven.seconds = (time.time_ns() - begin_ns) / 1e9
+        _look_last(driven, offer, meter)
+    except KeyboardInterrupt:
+        driven.seconds = driven.seconds or (time.time_ns() - begin_ns) / 1e9
         driven.stopped = f"interrupted {driven.seconds:.0f} s after the begin"
         say(f"{driven.stopped}: waiting for the reports of what was sent; again to leave at once")
         offer.stop()
-    driven.seconds = driven.seconds or (time.time_ns() - begin_ns) / 1e9
+        _look_last(driven, offer, meter)
+    return driven
+
+
+def _look_last(driven: Driven, offer: Offer, meter: Meter) -> None:
     if not driven.cpu_after:
         driven.cpu_after, driven.sent_after = meter.look(), offer.sent
-    return driven
 
 
 def _words(sample: Sample, sent: int) -> str:

@@ -21,6 +21,8 @@ from shardlake.load.generator import Summary
 from shardlake.load.offer import Offer
 from tests.support import wait_for
 
+pytestmark = pytest.mark.unit
+
 TOLD = Summary(events=80, acknowledged=79, failed=1, unknown=0, value_bytes=900, reasons=("too large",))
 
 
