@@ -97,7 +97,8 @@ class Worker:
         self._stopping = True
 
     def run(self, *, until_caught_up: bool = False) -> None:
-        """Consume; with `until_caught_up`, until every held shard has no more to read.
+        """Consume; with `until_caught_up`, until every held shard has no more to read; without one, until the group has
+        committed all.
 
         Raises what a processor raises when it begins or ends, ShardlakeError where a record fails for which there is
         no dead letter, KafkaException where the group has no place for this worker; each after leaving the group,
@@ -121,10 +122,22 @@ class Worker:
                     if until_caught_up and all(held.shard.is_through for held in self._held.values()):
                         break
                 elif until_caught_up and now - idle_since > IDLE_SECONDS:
-                    break
+                    if self._nothing_is_left():
+                        break
+                    idle_since = now
         finally:
             self._end()
             self._consumer.close()
+
+    def _nothing_is_left(self) -> bool:
+        """Whether the group has committed all that there is: then no shard is on its way to this worker, which has
+        none."""
+        try:
+            known = self._consumer.list_topics(self._topic, timeout=REQUEST_SECONDS).topics[self._topic].partitions
+            places = [TopicPartition(self._topic, partition) for partition in known]
+            return all((found.committed or 0) >= found.end for _, found, _ in self._find(places))
+        except KafkaException:
+            return False
 
     def _fetch(self) -> list[Any]:
         """What has come; waits a little where nothing has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,3 +115,36 @@ def test_a_worker_counts_its_rebalances_and_tells_the_shards_that_it_holds(worke
     assert (worker.rebalances, [shard.shard_id for shard in worker.shards]) == (2, ["t-1"])
     worker._on_lost(worker._consumer, [TopicPartition("t", 1)])  # noqa: SLF001
     assert (worker.rebalances, worker.shards) == (3, [])
+
+
+class Bystander(Client):
+    """Of a group in which others have all shards: they have read half until this one has polled often enough."""
+
+    polls = 0
+
+    def subscribe(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def list_topics(self, topic: str, **_: Any) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(partitions={0: None, 1: None})})
+
+    def committed(self, places: list[Any], **_: Any) -> list[Any]:
+        half = 5 if self.polls < 7 else 10
+        return [TopicPartition("t", place.partition, 10 if place.partition else half) for place in places]
+
+    def poll(self, _: float) -> None:
+        self.polls += 1
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_has_no_shard_stays_until_the_others_have_read_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its shards may only be late in coming."""
+    monkeypatch.setattr(module, "KafkaConsumer", Bystander)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0)
+    consumer = Consumer(Form.RECORD, lambda _: None)
+    options = Options(make_handler=lambda *_: pytest.fail("it has no shard"))
+    worker = Worker({}, "t", consumer, options, say=lambda _: None, owner="me")
+    worker.run(until_caught_up=True)
+    assert worker._consumer.polls == 7  # noqa: SLF001
