@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from shardlake.errors import Unavailable
+from shardlake.kafka_login import client
+
 REQUEST_SECONDS = 10
+LEAVE_SECONDS = 20
 
 
 def names(admin: AdminClient) -> list[str]:
@@ -32,3 +38,21 @@ def places(admin: AdminClient) -> list[TopicPartition]:
         if not topic.startswith("__")
         for partition in known[topic].partitions
     ]
+
+
+def forget(bootstrap_servers: str, group: str) -> None:
+    """Delete a group with its offsets, where there is one. Raises Unavailable where members of it do not leave."""
+    admin = AdminClient(client(bootstrap_servers))
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while True:
+        try:
+            admin.delete_consumer_groups([group])[group].result()
+        except KafkaException as error:
+            if error.args[0].name() in ("GROUP_ID_NOT_FOUND", "INVALID_GROUP_ID"):
+                return
+            if time.monotonic() > deadline:
+                msg = f"The offsets of group {group} cannot be deleted: {error.args[0].str()}."
+                raise Unavailable(msg, "Members of it may still be there, or have not left yet.") from error
+            time.sleep(0.5)
+        else:
+            return

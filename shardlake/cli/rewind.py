@@ -20,6 +20,8 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     again would lose.
     """
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.tables import GROUP
+    from shardlake.groups import forget
     from shardlake.lake.accounting import rows_by_partition
     from shardlake.lake.uploads import abort, leftovers
     from shardlake.provision import provision
@@ -46,6 +48,8 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     for name in STATE:
         remove(settings.jobs / name)
     (settings.jobs / "last.json").unlink(missing_ok=True)
+    # Who asks how far the jobs are would hear of what they had read before, until they commit.
+    forget(settings.kafka_bootstrap_servers, GROUP)
     written = [topic.name for topic in pipeline.on_broker if topic not in pipeline.sources]
     delete(settings.kafka_bootstrap_servers, written)
     provision(pipeline, settings)

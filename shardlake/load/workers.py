@@ -11,12 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from shardlake import topics
-from shardlake.errors import BadInput, Unavailable
-from shardlake.kafka_login import client
+from shardlake import groups, topics
+from shardlake.errors import BadInput
 from shardlake.load.handled import Watched
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -26,7 +22,6 @@ from shardlake.shards.start import InitialPosition, Kind
 from shardlake.shards.workers import Work, ended, start_worker
 
 END_SECONDS = 60
-LEAVE_SECONDS = 20
 
 
 class Workers:
@@ -99,20 +94,7 @@ class Workers:
 
     def forget(self) -> None:
         """The group's offsets and dead letters: they are of a load's copies. Raises Unavailable."""
-        admin = AdminClient(client(self._servers))
-        deadline = time.monotonic() + LEAVE_SECONDS
-        while True:
-            try:
-                admin.delete_consumer_groups([self.group])[self.group].result()
-            except KafkaException as error:
-                if error.args[0].name() in ("GROUP_ID_NOT_FOUND", "INVALID_GROUP_ID"):
-                    break
-                if time.monotonic() > deadline:
-                    msg = f"The group {self.group} cannot be begun anew: {error.args[0].str()}."
-                    raise Unavailable(msg, "Another load may be running, or its workers have not left yet.") from error
-                time.sleep(0.5)
-            else:
-                break
+        groups.forget(self._servers, self.group)
         topics.delete(self._servers, [self._dead_letters])
 
     def _ended(self) -> list[tuple[int, str]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from shardlake import topics
+from shardlake.flink.tables import GROUP
 from shardlake.lake.accounting import account
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
@@ -102,6 +104,7 @@ def test_a_lake_without_its_state_is_not_written_twice_but_anew_on_purpose(stack
     assert "jobs rewind" in said
     assert "writes them again" in stack.shardlake("jobs", "rewind", "--yes")
     assert rows(stack, "SELECT count(*) FROM app_logs") == [(0,)]
+    assert topics.committed(stack.settings.kafka_bootstrap_servers, GROUP, "app-logs") == {}
     assert "from the start of the topic" in stack.shardlake("jobs", "run", *jobs)
     assert "are running" in stack.shardlake("jobs", "rewind", "--yes", exit_code=1)
     stack.shardlake("jobs", "finish")
