@@ -35,6 +35,9 @@ SLIP_P99_MS = 5.0
 CATCH_UP_SECONDS = 60
 """And twice the load's duration: what is not read then is not waited for."""
 
+SHOW_UP_SECONDS = 2.0
+"""A checkpoint's files come a moment after its offsets."""
+
 
 def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say) -> Result:
     """Raises BadInput where the scenario does not fit the servers, Unavailable where these are down, ShardlakeError
@@ -64,7 +67,8 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
             offer.await_end()
             if not driven.stopped:
                 _catch_up(readers, scenario, lambda: _look(watch, driven, offer.summaries), say)
-                time.sleep(2 * lake.look_seconds if lake else 0)
+                time.sleep(max(SHOW_UP_SECONDS, 2 * lake.look_seconds) if lake else 0)
+                _look(watch, driven, offer.summaries)
         facts["steal_share"] = round(steal.share, 4)
     result = Result(
         command=command, began=began, seconds=driven.seconds, warm_up_seconds=scenario.warm_up or 0.0,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from shardlake.errors import Unavailable
 from shardlake.flink.cluster import Cluster
+from shardlake.flink.tables import GROUP
 from shardlake.lag.answers import UNKNOWN, Answers
 from shardlake.lag.broker import Broker
 from shardlake.load.result import SAMPLES_FILE, Sample, Slope
@@ -59,7 +60,10 @@ class Lags:
         if self._group:
             found[self._group] = self._behind({**self.first_ends, **_committed(answers, self._group, self._topic)})
         if self._jobs and (read or not any(self._behind(self.first_ends).values())):
-            found[JOBS] = self._behind({**self.first_ends, **read})
+            # Flink answers with what was so half a second ago; a checkpoint may be newer.
+            committed = _committed(answers, GROUP, self._topic)
+            places = {n: max(read.get(n, 0), committed.get(n, 0), first) for n, first in self.first_ends.items()}
+            found[JOBS] = self._behind(places)
         return found
 
     def close(self) -> None:
@@ -83,7 +87,7 @@ class Watch:
     """Takes a sample when it is told to, and keeps it."""
 
     def __init__(self, folder: Path, lags: Lags, meter: Meter) -> None:
-        self._file = (folder / SAMPLES_FILE).open("a", buffering=1)
+        self._file = (folder / SAMPLES_FILE).open("ab", buffering=0)
         self._lags = lags
         self._meter = meter
         self._cpu: dict[str, float] = {}
@@ -91,7 +95,8 @@ class Watch:
         self.samples: list[Sample] = []
 
     def look(self, at_seconds: float, sent: int) -> Sample:
-        """Now, so many seconds after the begin, and `sent` events."""
+        """Now, so many seconds after the begin, and `sent` events. Raises OSError, as of a full disk, that names the
+        file."""
         lag = self._lags.look()
         cpu = self._meter.look()
         since = {role: seconds - self._cpu.get(role, seconds) for role, seconds in cpu.items()}
@@ -103,7 +108,11 @@ class Watch:
         )  # fmt: skip
         self._sent = sent
         self.samples.append(sample)
-        self._file.write(json.dumps(asdict(sample)) + "\n")
+        try:
+            self._file.write(json.dumps(asdict(sample)).encode() + b"\n")
+        except OSError as error:
+            error.filename = self._file.name
+            raise
         return sample
 
     def close(self) -> None:

@@ -90,7 +90,9 @@ def test_latencies_are_of_every_event_after_the_warm_up(loaded: tuple[RunningSta
 def test_lag_is_known_by_shard_for_consumers_and_jobs(loaded: tuple[RunningStack, Path, Result]) -> None:
     _, report, result = loaded
     assert {slope.group for slope in result.lag} == {"load.traffic", "jobs"}
-    samples = read_samples(report)
+    told = read_samples(report)
+    samples = [sample for sample in told if sample.lag]  # a broker that is slow to answer says nothing
+    assert len(samples) > len(told) / 2
     assert {tuple(sample.lag["load.traffic"]) for sample in samples} == {tuple(f"app-logs-{n}" for n in range(4))}
     assert min(value for s in samples for shards in s.lag.values() for value in shards.values()) >= 0
     slow = [sum(s.lag["load.traffic"].values()) for s in samples if 15.5 <= s.at_seconds < 18]
@@ -98,7 +100,7 @@ def test_lag_is_known_by_shard_for_consumers_and_jobs(loaded: tuple[RunningStack
     assert max(slow) > 0
     assert sum(samples[-1].lag["load.traffic"].values()) == 0
     assert sum(samples[-1].lag["jobs"].values()) == 0
-    assert sum(sample.sent for sample in samples) == EVENTS
+    assert sum(sample.sent for sample in told) == EVENTS
 
 
 def test_what_was_done_and_what_it_took_is_told(loaded: tuple[RunningStack, Path, Result]) -> None:
@@ -166,12 +168,13 @@ class Begun:
 
     def end(self) -> tuple[int, str, Result]:
         """Its exit code, what it said, and what it left."""
-        _, said = self.process.communicate(timeout=120)
+        _, said = self.process.communicate(timeout=240)
         return self.process.returncode, said, Result.read(self.folder)
 
 
 def test_ctrl_c_leaves_a_partial_report_marked_so(loaded: tuple[RunningStack, Path, Result], tmp_path: Path) -> None:
     begun = Begun(loaded[0], tmp_path / "out", "--duration", "600")
+    wait_for(lambda: sum(one.stat().st_size for one in begun.folder.glob("*.rows")), 60, "records that were handled")
     begun.process.send_signal(signal.SIGINT)
     code, said, result = begun.end()
     assert code == 130, said
@@ -200,16 +203,16 @@ def test_ctrl_c_after_the_load_keeps_what_was_sent(loaded: tuple[RunningStack, P
 def test_a_worker_that_is_killed_is_told_and_no_event_is_missed(
     loaded: tuple[RunningStack, Path, Result], tmp_path: Path
 ) -> None:
-    begun = Begun(loaded[0], tmp_path / "out", "--duration", "8")
+    begun = Begun(loaded[0], tmp_path / "out", "--duration", "14")
     begun.kill("workers.log")
     code, said, result = begun.end()
     assert code == 1
     assert result.partial.startswith("worker 1 has ended: killed by SIGKILL")
     assert "load.traffic has not caught up, and is waited for no longer" in said
-    assert read_samples(begun.folder)[-1].at_seconds < 40  # for a reader that lives it would be 76 s
-    assert (result.events, result.acknowledged, result.verified) == (800, 800, "holds")
+    assert read_samples(begun.folder)[-1].at_seconds < 50  # for a reader that lives it would be 88 s
+    assert (result.events, result.acknowledged, result.verified) == (1400, 1400, "holds")
     consumed = result.latencies["consumed"]
-    assert consumed.count + consumed.unknown == 700
+    assert consumed.count + consumed.unknown == 1300
     assert consumed.unknown > 0
 
 
@@ -236,7 +239,7 @@ def test_a_full_disk_under_the_report_is_named_and_no_sent_event_is_without_its_
         alone = ("--no-jobs", "--workers", "0", "--report", str(report))
         process = run(stack, "--rate", "2000", "--duration", "30", *alone)
         assert process.returncode == 3, process.stderr
-        assert f"The disk is full: {report}." in process.stderr
+        assert f"The disk is full: {report}" in process.stderr
         (found,) = ledger.of_run(report)
     sent = [ledger.digest(message.key(), message.value()) for message in topics.read(servers, "app-logs", before)]
     assert 0 < len(sent) < 2000 * 30
