@@ -174,12 +174,13 @@ class Stage:
         second = time.monotonic() + min(SECOND_CONSUMER_AFTER_SECONDS, seconds / 2)
         with screen() as show:
             while any(producer.poll() is None for producer in self._producers) or (breaks and breaks.left):
-                if len(self._consumers) == 1 and time.monotonic() > second:
-                    self.say("a second consumer joins")
-                    self._consume()
                 if breaks and self.first_row_seconds is not None:
                     breaks.next(lambda: self._look(show))
                 self._look(show)
+                # After the look, which may take seconds: the producer may have ended by the next time.
+                if len(self._consumers) == 1 and time.monotonic() > second:
+                    self.say("a second consumer joins")
+                    self._consume()
                 time.sleep(0.5)
         if any(producer.returncode for producer in self._producers):
             raise ShardlakeError("A producer failed.", f"Its words are in {self._log('produce')}.")
