@@ -34,6 +34,8 @@ class ProducerCollector(Collector):
     def collect(self) -> Iterable[Family]:
         """Called at a scrape, from the server's thread."""
         events, waiting = (metric.family() for metric in METRICS)
+        # Asked first: what is acknowledged meanwhile may count twice, but is never left out of both.
+        waiting.add_sample(WAITING.name, {"topic": self._delivery.topic}, self._delivery.waiting)
         topic, account = {"topic": self._delivery.topic}, self._delivery.account
         outcomes = {
             "acknowledged": account.total_acknowledged,
@@ -42,5 +44,4 @@ class ProducerCollector(Collector):
         }
         for outcome, count in outcomes.items():
             events.add_sample(EVENTS.name, {**topic, "outcome": outcome}, count)
-        waiting.add_sample(WAITING.name, topic, self._delivery.waiting)
         return events, waiting
