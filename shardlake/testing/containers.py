@@ -6,10 +6,11 @@ They are started by testcontainers from the file that `docker compose up` takes,
 from __future__ import annotations
 
 import os
+import random
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -28,6 +29,8 @@ SERVERS = (*compose.BROKERS, "registry", "s3", "zookeeper", "jobmanager", "taskm
 """Without the application, producers and consumers: a test starts its own."""
 HEALTHY_SECONDS = 90
 PROMETHEUS_PORT = "PROMETHEUS_PORT"
+PORTS = range(30_100, 32_700)
+"""Above those of `free_port_base`, below those that Linux gives to whoever asks for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,11 @@ class RunningContainers(Running):
         return found
 
     def crash(self, service: str) -> None:
-        """SIGKILL to the server's process in its container: the engine starts it again, as after any crash."""
-        docker("exec", self.container(service).name, "bash", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+        """SIGKILL to the server's process in its container: the engine starts it again, as after any crash.
+
+        Detached: the container ends with that process, and may do so before the engine has told of the command's end.
+        """
+        docker("exec", "--detach", self.container(service).name, "bash", "-c", "kill -9 $(cat /proc/1/task/1/children)")
 
     def kill(self, service: str) -> None:
         """SIGKILL to the whole container, which stays down."""
@@ -115,9 +121,13 @@ def _ports() -> list[str]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Taken all at once, so that none comes twice. A broker must know its own before it starts."""
-    with ExitStack() as sockets:
-        taken = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in taken]
+    """A broker must know its own before it starts. From where the system takes none for others, which might listen
+    before the containers do."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise Unavailable(f"No {count} ports are free from {PORTS[0]} to {PORTS[-1]}.")

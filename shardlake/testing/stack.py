@@ -47,9 +47,12 @@ class RunningStack(Running):
 
 
 def free_port_base() -> int:
-    """A base whose ports are all free now."""
+    """A base whose ports are all free now, and which no other process of pytest-xdist's tries: servers listen seconds
+    after they were asked to."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        base = random.randrange(20_000, 30_000, 20)
+        base = random.randrange(20_000 + 20 * number, 30_000, 20 * count)
         try:
             Ports.from_base(base).check(s3=True)
         except Unavailable:
