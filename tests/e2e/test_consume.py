@@ -6,24 +6,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from shardlake import topics
 from shardlake.errors import Unavailable
 from shardlake.lag.sampling import Sampler
 from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Topic, copy_pipeline, event, wait_for
+from tests.support import Series, Topic, copy_pipeline, event, scrape, wait_for
 
 pytestmark = pytest.mark.e2e
 
 EVENTS, MORE_EVENTS = 3_000, 1_000
+AGE = "kafka_consumergroup_group_lag_seconds"
 RECORDER = '''
 """Writes down what it processed, and is slow enough to be watched."""
 import os, time
@@ -80,14 +79,14 @@ def test_workers_take_over_and_nothing_is_passed_over(
 ) -> None:
     monkeypatch.setenv("RECORDED", str(tmp_path))
     first = consuming.start("consume", "consumers/recorder.py", "--workers", "1")
-    wait_for(lambda: committed(consuming, "recorder") > 0, 30, "the first commit")
+    wait_for(lambda: committed(consuming, "recorder") > 0, 60, "the first commit")
     second = consuming.start("consume", "recorder", "--workers", "2")
-    wait_for(lambda: len(list(tmp_path.iterdir())) == 3, 30, "three workers with a shard")
-    Topic(consuming).send_events([event(number) for number in range(EVENTS, EVENTS + MORE_EVENTS)])
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 3, 60, "three workers with a shard")
 
     # One worker of the second command is killed in the middle of a batch.
     victim = next(p for p in psutil.Process(second.pid).children() if (tmp_path / str(p.pid)).exists())
     done = (tmp_path / str(victim.pid)).stat().st_size
+    Topic(consuming).send_events([event(number) for number in range(EVENTS, EVENTS + MORE_EVENTS)])
     wait_for(lambda: (tmp_path / str(victim.pid)).stat().st_size > done, 30, "work of the second command")
     os.kill(victim.pid, signal.SIGKILL)
     wait_for(lambda: committed(consuming, "recorder") == there(consuming), 60, "all committed")
@@ -142,27 +141,26 @@ def test_lag_is_exported_and_not_started_is_no_zero(consuming: RunningStack) -> 
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "half", "enable.auto.commit": False})
     consumer.commit(offsets=[TopicPartition("app-logs", 0, 10)], asynchronous=False)
     consumer.close()
-    port = str(consuming.stack.ports.flink_taskmanager_data + 1)
-    exporter = consuming.start("lag", "--serve", "--port", port)
+    port = consuming.stack.ports.flink_taskmanager_data + 1
+    exporter = consuming.start("lag", "--serve", "--port", str(port))
+
+    def of_half(told: Series, name: str, label: str) -> dict[int, float]:
+        """A metric of the group, by partition."""
+        found = [(dict(of), value) for of, value in told.get(name, {}).items()]
+        return {int(of["partition"]): value for of, value in found if of[label] == "half"}
+
     try:
         assert exporter.stdout is not None
         assert "/metrics" in exporter.stdout.readline()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
-            families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+        # The first scrapes may come before the broker has answered, and before the record that waits was read.
+        told = wait_for(
+            lambda: 0 in of_half(found := scrape(port), AGE, "group") and found, 60, "the age of group half"
+        )
     finally:
         exporter.terminate()
-        exporter.communicate(timeout=10)
-    lag = {
-        int(sample.labels["partition"]): sample.value
-        for sample in families["kafka_consumergroup_lag"].samples
-        if sample.labels["consumergroup"] == "half" and sample.labels["topic"] == "app-logs"
-    }
-    assert lag == {0: ends[0][1] - 10, 1: -1, 2: -1, 3: -1}
-    seconds = {
-        int(sample.labels["partition"]): sample.value
-        for sample in families["kafka_consumergroup_group_lag_seconds"].samples
-        if sample.labels["group"] == "half"
-    }
+        exporter.communicate(timeout=30)
+    assert of_half(told, "kafka_consumergroup_lag", "consumergroup") == {0: ends[0][1] - 10, 1: -1, 2: -1, 3: -1}
+    seconds = of_half(told, AGE, "group")
     assert 0 < seconds.pop(0) < 600
     assert seconds == {1: -1, 2: -1, 3: -1}
     assert "not started" in consuming.shardlake("lag", "--group", "half")

@@ -23,6 +23,7 @@ from tests.support import Topic, copy_pipeline, event, wait_for
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 Findings = dict[str, list[str]]
+LETTERS = "dead letters of app-logs"
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +39,28 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 
 def amiss(stack: RunningStack, **environment: str) -> Findings:
-    """What the doctor finds amiss, by check: what was found, with the fix. Disks are the machine's."""
-    done = subprocess.run(
-        stack.command("doctor", "--json"),
-        capture_output=True, text=True, env={**stack.environment, **environment}, timeout=60, check=False,
-    )  # fmt: skip
-    findings: list[dict[str, Any]] = json.loads(done.stdout)
-    assert done.returncode == (0 if all(one["ok"] for one in findings) else 3)
+    """What the doctor finds amiss, by check: what was found, with the fix. Disks are the machine's, and so is a check
+    that was cut off: it is asked again."""
+    for _ in range(3):
+        done = subprocess.run(
+            stack.command("doctor", "--json"),
+            capture_output=True, text=True, env={**stack.environment, **environment}, timeout=60, check=False,
+        )  # fmt: skip
+        findings: list[dict[str, Any]] = json.loads(done.stdout)
+        assert done.returncode == (0 if all(one["ok"] for one in findings) else 3)
+        if not any(one["found"].startswith("no answer within") for one in findings):
+            break
     found: Findings = {}
     for one in findings:
         if not one["ok"] and not one["check"].startswith(("disk", "downloads")):
             assert one["fix"], one
             found.setdefault(one["check"], []).append(f"{one['found']} → {one['fix']}")
     return found
+
+
+def nothing_else_is_amiss(stack: RunningStack) -> bool:
+    """But for the dead letters, of which it speaks for five minutes after they came."""
+    return set(amiss(stack)) <= {LETTERS}
 
 
 def test_a_stack_that_is_well_is_told_to_be(stack: RunningStack) -> None:
@@ -103,25 +113,25 @@ def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_
 
     # Many dead letters at once.
     topic.send([b"\x00\x00\x00\x00\x07no event"] * 30, [b"one"] * 30)
-    wait_for(lambda: dead_letters(stack) == 30, 30, "the dead letters")
+    wait_for(lambda: dead_letters(stack) == 30, 60, "the dead letters")
     found = amiss(stack)
-    assert list(found) == ["dead letters of app-logs"]
-    assert "30 of 130 records of the last 5 minutes, most of them" in found["dead letters of app-logs"][0]
+    assert list(found) == [LETTERS]
+    assert "30 of 130 records of the last 5 minutes, most of them" in found[LETTERS][0]
 
     # A job that cannot start again, and so completes no checkpoint.
     key.rename(key.with_name("elsewhere"))
     stack.stack.restart("taskmanager")
     found = wait_for(
-        lambda: "checkpoints" in (now := amiss(stack)) and "PII" in now["jobs"][0] and now, 90, "the job's failure"
+        lambda: "checkpoints" in (now := amiss(stack)) and "PII" in str(now.get("jobs")) and now, 90, "the failure"
     )
     assert f"The PII key cannot be read from {key}" in found["jobs"][0]
     assert "none has completed for" in found["checkpoints"][0]
     key.with_name("elsewhere").rename(key)
-    wait_for(lambda: list(amiss(stack)) == ["dead letters of app-logs"], 60, "jobs that are well again")
+    wait_for(lambda: nothing_else_is_amiss(stack), 120, "jobs that are well again")
 
     # A savepoint that is gone.
     stack.shardlake("jobs", "stop")
-    assert list(amiss(stack)) == ["dead letters of app-logs"]
+    assert nothing_else_is_amiss(stack)
     last = beside(stack.settings.jobs, json.loads((stack.settings.jobs / "last.json").read_text())["savepoint"])
     metadata = (last / "_metadata").read_bytes()
     (last / "_metadata").unlink()
@@ -131,10 +141,10 @@ def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_
 
     # Jobs that are gone though nobody has stopped them.
     stack.shardlake("jobs", "run")
-    wait_for(lambda: list(amiss(stack)) == ["dead letters of app-logs"], 60, "jobs that run again")
+    wait_for(lambda: nothing_else_is_amiss(stack), 120, "jobs that run again")
     stack.stack.restart("jobmanager")
-    wait_for(lambda: "flink" not in amiss(stack), 60, "a new job manager")
-    assert "not running, and nobody has stopped them" in amiss(stack)["jobs"][0]
+    found = wait_for(lambda: "flink" not in (now := amiss(stack)) and "jobs" in now and now, 120, "a new job manager")
+    assert "not running, and nobody has stopped them" in found["jobs"][0]
 
 
 def test_servers_that_are_stopped_or_killed_are_named_and_nothing_hangs(stack: RunningStack) -> None:
@@ -180,6 +190,6 @@ def test_an_address_where_nobody_answers_and_one_that_a_broker_does_not_advertis
         )
     )
     stack.stack.restart("kafka")
-    found = wait_for(lambda: "which does not answer" in str(now := amiss(stack)) and now, 60, "a restarted broker")
+    found = wait_for(lambda: "which does not answer" in str(now := amiss(stack)) and now, 120, "a restarted broker")
     assert f"broker 1 advertises 127.0.0.1:1, which does not answer; you used {here}" in found["broker"][0]
     assert "advertised.listeners" in found["broker"][0]

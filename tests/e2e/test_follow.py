@@ -74,19 +74,19 @@ def test_a_broker_that_is_gone_is_waited_for_also_over_a_kill(stack: RunningStac
     assert follower.stdout is not None
     assert any("the broker is gone" in line for line in follower.stdout)
     broker.restart()
-    wait_for(lambda: topics_end(stack) == 50_100, 60, "all lines are in the topic")
-    wait_for(lambda: json.loads(state.read_text())["places"][0]["lines"] == 50_100, 10, "the place is saved")
+    wait_for(lambda: topics_end(stack) == 50_100, 120, "all lines are in the topic")
+    wait_for(lambda: json.loads(state.read_text())["places"][0]["lines"] == 50_100, 60, "the place is saved")
+    saved_ns = state.stat().st_mtime_ns
     os.kill(broker.pid, signal.SIGKILL)
     append(log, lines("then", *range(100)))
-    saved_ns = state.stat().st_mtime_ns
     assert any("the broker is gone" in line for line in follower.stdout)
     wait_for(
-        lambda: state.stat().st_mtime_ns != saved_ns, 10, "what was sent and not acknowledged is not saved as sent"
+        lambda: state.stat().st_mtime_ns != saved_ns, 60, "what was sent and not acknowledged is not saved as sent"
     )
     follower.kill()
     follower.communicate()
     broker.restart()
-    wait_for(lambda: topics_end(stack) >= 50_100, 30, "the broker is back")
+    wait_for(lambda: topics_end(stack) >= 50_100, 90, "the broker is back")
     assert follow(stack, log)["sent"] == 100
     expected = lines("before", *range(100)) + lines("meanwhile", *range(50_000)) + lines("then", *range(100))
     assert messages(stack, "gone") == expected

@@ -64,8 +64,7 @@ def test_consumers_tell_of_the_shards_that_they_hold_and_of_no_other(told: Runni
     wait_for(lambda: committed().total() == EVENTS + 1, 30, "all to be committed")
     assert processed() == committed()
     assert by(scrape(port), "shardlake_consumer_in_flight_records", "group") == {"traffic": 0}
-    wait_for(lambda: not by(scrape(port), BEHIND, "group").total(), 5, "the ends of the shards")
-    assert len(scrape(port)[BEHIND]) == 3
+    wait_for(lambda: list(scrape(port).get(BEHIND, {}).values()) == [0, 0, 0], 30, "the ends of the shards")
 
     second = told.start("consume", "traffic", "--workers", "2", "--metrics-port", str(port + 1))
 
@@ -154,12 +153,17 @@ def test_the_lag_exporter_tells_of_the_jobs_and_of_what_a_reader_of_the_lake_see
     # A source that has read nothing since its start does not say how much there is.
     Topic(told).send_events([event(number) for number in range(EVENTS, EVENTS + 100)])
     wait_for(lambda: one("shardlake_flink_pending_records") == 0, 60, "all to be read")
-    age = wait_for(lambda: one("shardlake_flink_checkpoint_age_seconds"), 30, "a checkpoint")
-    assert age < 30
-    fresh = wait_for(lambda: one("shardlake_lake_freshness_seconds", table="app_logs"), 60, "rows")
-    (newest,) = json.loads(told.shardlake("query", "--json", "select max(event_time) as newest from app_logs"))
-    truth = datetime.now(UTC) - datetime.fromisoformat(newest["newest"]).replace(tzinfo=UTC)
-    assert fresh == pytest.approx(truth.total_seconds(), abs=30)
+    # The kill's own time is in it until the first checkpoint after it.
+    wait_for(lambda: (age := one("shardlake_flink_checkpoint_age_seconds")) is not None and age < 30, 60, "checkpoints")
+
+    def freshness_is_right() -> bool:
+        """Both are of moments: the lake is looked at every few seconds."""
+        (newest,) = json.loads(told.shardlake("query", "--json", "select max(event_time) as newest from app_logs"))
+        truth = datetime.now(UTC) - datetime.fromisoformat(newest["newest"]).replace(tzinfo=UTC)
+        fresh = one("shardlake_lake_freshness_seconds", table="app_logs")
+        return fresh is not None and abs(fresh - truth.total_seconds()) < 30
+
+    wait_for(freshness_is_right, 90, "the age of the newest event in the lake")
 
     told.shardlake("jobs", "stop")
     wait_for(lambda: one("shardlake_flink_running_jobs") == 0, 30, "the jobs to be gone")
@@ -170,4 +174,4 @@ def test_the_lag_exporter_tells_of_the_jobs_and_of_what_a_reader_of_the_lake_see
     assert one("shardlake_lag_up") == 1
     assert one("shardlake_flink_running_jobs") is None
     exporter.terminate()
-    assert "No Flink answers" in exporter.communicate(timeout=10)[0]
+    assert "No Flink answers" in exporter.communicate(timeout=30)[0]

@@ -99,8 +99,8 @@ def test_a_second_version_flows_beside_the_first(first: RunningStack, tmp_path: 
 
     # The second version is registered and sent while producers and jobs of the first run.
     first.shardlake("jobs", "run")
-    producing = first.start("produce", "--synthetic", "--rate", "200", "--duration", "15", "--json")
-    wait_for(lambda: list(lake.rglob("app_logs/**/[!.]*.parquet")), 30, "rows of the first version")
+    producing = first.start("produce", "--synthetic", "--rate", "200", "--duration", "40", "--json")
+    wait_for(lambda: list(lake.rglob("app_logs/**/[!.]*.parquet")), 60, "rows of the first version")
     second.shardlake("schema", "register")
     Topic(second).send_events([event(number, region="north") for number in range(100)])
     assert producing.poll() is None
@@ -108,7 +108,7 @@ def test_a_second_version_flows_beside_the_first(first: RunningStack, tmp_path: 
     assert producing.returncode == 0, output
     first.shardlake("jobs", "finish")
     assert accounted_for()
-    assert rows(first, "select count(*) n from app_logs") == [{"n": 3_100}]
+    assert rows(first, "select count(*) n from app_logs") == [{"n": 8_100}]
 
     # The jobs with the second version, from where the first ones ended; producers of the first still run.
     assert "anew" in second.shardlake("jobs", "run")
@@ -118,9 +118,9 @@ def test_a_second_version_flows_beside_the_first(first: RunningStack, tmp_path: 
     assert accounted_for()
     by_region = "select region, count(*) n, count(distinct event_id) d from app_logs group by 1 order by 1 nulls first"
     assert rows(second, by_region) == [
-        {"region": None, "n": 3_130, "d": 3_130},
+        {"region": None, "n": 8_130, "d": 8_130},
         {"region": "south", "n": 50, "d": 50},
     ]
-    assert rows(first, "select count(*) n from app_logs") == [{"n": 3_180}]
+    assert rows(first, "select count(*) n from app_logs") == [{"n": 8_180}]
     only_old = "select count(region) n from app_logs where event_time < '2026-01-01'"
     assert rows(second, only_old) == [{"n": 0}]

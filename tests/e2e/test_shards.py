@@ -135,7 +135,7 @@ def worker_of(command: subprocess.Popen[str]) -> int:
 def test_hand_overs_double_nothing(
     shards: RunningStack, recorded: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SLOW", "100")
+    monkeypatch.setenv("SLOW", "200")  # long enough for a second worker to come before all is done
     group = f"hand-over-{protocol}"
     arguments = ("consume", "recorder", "--group", group, "--factor", "4", "--protocol", protocol)
     first = shards.start(*arguments)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -58,21 +59,26 @@ def is_starting(worker: psutil.Process) -> bool:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+    def runs(process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+        return False
+
+    return not any(map(runs, processes))
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_no_server_outlives_its_launcher(tmp_path: Path, sent: signal.Signals) -> None:
     launcher = launch(tmp_path, "--port-base", str(free_port_base()))
-    wait_for(lambda: len(state_of(tmp_path).get("servers", {})) == 4, 30, "four servers")  # type: ignore[arg-type]
+    wait_for(lambda: len(state_of(tmp_path).get("servers", {})) == 4, 60, "four servers")  # type: ignore[arg-type]
     # SIGINT comes when all is ready, the kill in the middle of the start.
     if sent is signal.SIGINT:
-        wait_for(lambda: state_of(tmp_path).get("provisioned"), 60, "ready")
+        wait_for(lambda: state_of(tmp_path).get("provisioned"), 120, "ready")
     running = servers(tmp_path)
     data = Path(str(state_of(tmp_path)["data"]))
     launcher.send_signal(sent)
     output = launcher.communicate(timeout=60)[0]
-    wait_for(lambda: gone(running), 10, "the end of all servers")
+    wait_for(lambda: gone(running), 60, "the end of all servers")
     if sent is signal.SIGINT:
         assert launcher.returncode == 0
         assert "ready in" in output
@@ -95,7 +101,7 @@ def test_no_python_worker_outlives_its_task_manager_not_even_one_that_is_startin
     leader = stack.stack.servers["taskmanager"].pid
     jobs = stack.start("jobs", "run", "archive", "error_alerts")
     # It asks the task manager what to do, and would wait for the answer for ever.
-    wait_for(lambda: any(map(is_starting, of_group(leader))), 60, "a worker that starts")
+    wait_for(lambda: any(map(is_starting, of_group(leader))), 120, "a worker that starts")
     os.kill(leader, signal.SIGKILL)
     wait_for(lambda: not of_group(leader), 20, "the end of all workers")
     jobs.terminate()
@@ -137,7 +143,7 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     with running_stack(ROOT, tmp_path / "state", data=data) as first:
         Topic(first).send_events([event(number) for number in range(50)])
         first.shardlake("jobs", "run")
-        wait_for(lambda: list(data.rglob("lake/app_logs/**/[!.]*.parquet")), 30, "rows")
+        wait_for(lambda: list(data.rglob("lake/app_logs/**/[!.]*.parquet")), 60, "rows")
         first.shardlake("jobs", "stop")
         ids = first.shardlake("query", "--json", "select event_id from app_logs order by 1")
     with running_stack(ROOT, tmp_path / "state", data=data) as second:

@@ -95,7 +95,7 @@ class ManagedFlink:
 
     def _slots(self) -> int:
         try:
-            found: int = self.get("/overview")["slots-total"]
+            found: int = self.get("/overview").get("slots-total", 0)  # errors while the job manager has no leader
         except requests.RequestException:
             return 0
         return found

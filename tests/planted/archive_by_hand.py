@@ -76,7 +76,8 @@ def main(bug: str, folder: Path, lake: Path) -> None:
     batches = idle = 0
     while idle < IDLE_POLLS or not consumer.assignment():
         messages = [message for message in consumer.consume(1000, timeout=1) if message.error() is None]
-        idle = 0 if messages else idle + 1
+        # Every use of this has something to read: before that it waits for a member that was killed, or a producer.
+        idle = 0 if messages or not batches else idle + 1
         if not messages:
             continue
         batches += 1

@@ -56,6 +56,7 @@ def test_answers_are_told_until_there_are_none_and_the_reason_is_said_once(failu
     until(lambda: told(one) == {"shardlake_flink_up": 1, "age_seconds": 5})
     down.set()
     until(lambda: told(one) == {"shardlake_flink_up": 0})
+    until(lambda: bool(said))
     time.sleep(0.2)
     assert said == [words]
     down.clear()

@@ -143,15 +143,17 @@ def test_what_has_not_started_is_no_risk_of_retention() -> None:
 
 def test_a_scrape_does_not_wait_for_ever_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shardlake.lag.exporter.SCRAPE_SECONDS", 0.1)
-    goes_on = Event()
+    is_asked, goes_on = Event(), Event()
 
     def take() -> Sample:
-        goes_on.wait(10)
+        is_asked.set()
+        goes_on.wait(60)
         return sampler(ANSWERS).sample()
 
     one = Exporter(take)
     first = Thread(target=one.text)
     first.start()
+    assert is_asked.wait(60)
     assert scrape(one) == {"shardlake_lag_up": {(): 0}}
     goes_on.set()
     first.join()

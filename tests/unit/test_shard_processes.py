@@ -101,7 +101,7 @@ def leaves_no_lane_behind() -> Iterator[None]:
         (b"exit", "SystemExit", {"retries": 0}),
         (b"os-exit", "ProcessDied", {}),
         (b"crash", "ProcessDied", {}),
-        (b"hang", "HandlerTimeout", {"retries": 0, "timeout_seconds": 1}),
+        (b"hang", "HandlerTimeout", {"retries": 0, "timeout_seconds": 3}),
         (b"eat", "MemoryError", {"retries": 0}),
     ],
 )
