@@ -138,7 +138,7 @@ def finish(
 def rewind(
     ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False
 ) -> None:
-    """Begin anew: put the lake's tables aside, empty the topics that the jobs write, and forget the jobs' state."""
+    """Begin anew: put the lake's tables aside, empty the topics that the jobs write, forget their state and offsets."""
     from shardlake.cli.rewind import rewind as begin_anew
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()

@@ -14,7 +14,9 @@ STATE = ("checkpoints", "savepoints", "plans")
 
 
 def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
-    """Put the lake's tables aside, empty the topics that the jobs write, forget their state; the folder put aside.
+    """Put the lake's tables aside, empty the topics that the jobs write, forget their state and offsets.
+
+    Gives the folder that holds what was put aside.
 
     Raises ShardlakeError while the jobs run, BadInput where a topic no longer holds what the lake does: then writing it
     again would lose.
