@@ -9,7 +9,11 @@ The command line prints `message` and `hint` and exits with `exit_code`; a trace
 
 from __future__ import annotations
 
-__all__ = ["BadInput", "ShardlakeError", "Unavailable"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["BadInput", "ShardlakeError", "Unavailable", "naming"]
 
 
 class ShardlakeError(Exception):
@@ -34,3 +38,13 @@ class Unavailable(ShardlakeError):
     """Something that the command needs is down, taken or too small."""
 
     exit_code = 3
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError from in here says which file: that of a write, as to a full disk, does not by itself."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

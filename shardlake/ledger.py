@@ -107,7 +107,8 @@ class Run:
 
 
 class Ledger:
-    """The writer of one producer process. An OSError, as of a full disk, comes before the event is handed over."""
+    """The writer of one producer process. An OSError, as of a full disk, names the file, and comes before the event is
+    handed over."""
 
     def __init__(
         self, folder: Path, producer: str, topic: str, topic_id: str, fsync_seconds: float = FSYNC_SECONDS
@@ -192,7 +193,8 @@ class Ledger:
         try:
             while block:
                 block = block[os.write(self._file, block) :]
-        except OSError:
+        except OSError as error:
+            error.filename = str(self.path)
             os.ftruncate(self._file, self._size_bytes - len(payload) - _BLOCK.size)  # no half block in the middle
             raise
 

@@ -186,11 +186,7 @@ def run(share: Share, pipe: Connection, sent: Count, parent: int) -> None:
         account = sending.delivery.account
         counts = (account.handed_over, account.total_acknowledged, account.failed, account.unknown)
         pipe.send(Summary(*counts, events.value_bytes, reasons))
-    except ShardlakeError as error:
-        pipe.send(error)
-    except OSError as error:
-        # That of a write, as to a full disk, does not say where.
-        error.filename = error.filename or str(share.folder)
+    except (ShardlakeError, OSError) as error:
         pipe.send(error)
 
 

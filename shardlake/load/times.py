@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shardlake.errors import naming
 from shardlake.ledger import Ledger, LedgerFile, Place, of_run
 
 SUFFIX = ".times.npy"
@@ -53,7 +54,8 @@ class TimedLedger(Ledger):
         super().close()
         columns = (self.intended_ns, self.sent_ns, self.acknowledged_ns)
         times = np.stack([np.frombuffer(column, np.int64, self.sent) for column in columns])
-        np.save(self._times_path, times)
+        with naming(self._times_path):
+            np.save(self._times_path, times)
 
 
 @dataclass(frozen=True, slots=True)

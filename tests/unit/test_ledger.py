@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -163,3 +164,18 @@ def test_delivery_tells_the_ledger_what_became_of_each(deliver: Deliver, tmp_pat
         assert [number for _, number in sorted(places)] == sorted(number for _, number in places)
     assert found.has_ended
     assert json.dumps(found.sources) == '["s"]'
+
+
+def test_a_full_disk_is_named_with_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path, "p", "topic", "id")
+    ledger.intend(b"key", b"value")
+    size = ledger.path.stat().st_size
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.write", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        ledger.flush()
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(ledger.path))
+    assert ledger.path.stat().st_size == size
