@@ -36,7 +36,7 @@ CATCH_UP_SECONDS = 60
 """And twice the load's duration: what is not read then is not waited for."""
 
 SHOW_UP_SECONDS = 2.0
-"""A checkpoint's files come a moment after its offsets."""
+"""A checkpoint's files come a moment after its offsets; twice as long as the lake is not looked at."""
 
 
 def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say) -> Result:
@@ -66,9 +66,13 @@ def run(target: Target, scenario: Scenario, folder: Path, command: str, say: Say
             say("the load is over: waiting for the last reports, and for those who read")
             offer.await_end()
             if not driven.stopped:
-                _catch_up(readers, scenario, lambda: _look(watch, driven, offer.summaries), say)
-                time.sleep(max(SHOW_UP_SECONDS, 2 * lake.look_seconds) if lake else 0)
-                _look(watch, driven, offer.summaries)
+
+                def look() -> None:
+                    watch.look((time.time_ns() - begin_ns) / 1e9, sum(one.events for one in offer.summaries))
+
+                _catch_up(readers, scenario, look, say)
+                time.sleep(SHOW_UP_SECONDS if lake else 0)
+                look()
         facts["steal_share"] = round(steal.share, 4)
     result = Result(
         command=command, began=began, seconds=driven.seconds, warm_up_seconds=scenario.warm_up or 0.0,
@@ -157,10 +161,6 @@ def _catch_up(readers: Readers, scenario: Scenario, meanwhile: Callable[[], None
     seconds = CATCH_UP_SECONDS + 2 * scenario.duration
     for group in readers.await_caught_up(seconds, meanwhile):
         say(f"{group} has not caught up, and is waited for no longer: what it has not read counts as unknown")
-
-
-def _look(watch: Watch, driven: Driven, summaries: list[Summary]) -> None:
-    watch.look((time.time_ns() - driven.begin_ns) / 1e9, sum(one.events for one in summaries))
 
 
 def _measured(

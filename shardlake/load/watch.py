@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from shardlake.errors import Unavailable
+from shardlake.errors import Unavailable, naming
 from shardlake.flink.cluster import Cluster
 from shardlake.flink.tables import GROUP
 from shardlake.lag.answers import UNKNOWN, Answers
@@ -58,12 +58,10 @@ class Lags:
         self.first_ends = self.first_ends or dict(self.ends)
         found: dict[str, dict[str, int]] = {}
         if self._group:
-            found[self._group] = self._behind({**self.first_ends, **_committed(answers, self._group, self._topic)})
-        if self._jobs and (read or not any(self._behind(self.first_ends).values())):
+            found[self._group] = self._behind(_committed(answers, self._group, self._topic))
+        if self._jobs and (read or not any(self._behind().values())):
             # Flink answers with what was so half a second ago; a checkpoint may be newer.
-            committed = _committed(answers, GROUP, self._topic)
-            places = {n: max(read.get(n, 0), committed.get(n, 0), first) for n, first in self.first_ends.items()}
-            found[JOBS] = self._behind(places)
+            found[JOBS] = self._behind(read, _committed(answers, GROUP, self._topic))
         return found
 
     def close(self) -> None:
@@ -75,11 +73,12 @@ class Lags:
         """Of the process that asks."""
         return [self._broker.pid] if self._broker.pid else []
 
-    def _behind(self, places: Mapping[int, int]) -> dict[str, int]:
+    def _behind(self, *read: Mapping[int, int]) -> dict[str, int]:
+        """By shard, records that none of several accounts of what was read covers."""
         return {
-            f"{self._topic}-{partition}": max(0, end - max(places.get(partition, 0), self.first_ends[partition]))
+            f"{self._topic}-{partition}": max(0, end - max(first, *(account.get(partition, 0) for account in read), 0))
             for partition, end in self.ends.items()
-            if partition in self.first_ends
+            if (first := self.first_ends.get(partition)) is not None
         }
 
 
@@ -87,7 +86,8 @@ class Watch:
     """Takes a sample when it is told to, and keeps it."""
 
     def __init__(self, folder: Path, lags: Lags, meter: Meter) -> None:
-        self._file = (folder / SAMPLES_FILE).open("ab", buffering=0)
+        self._path = folder / SAMPLES_FILE
+        self._file = self._path.open("ab", buffering=0)
         self._lags = lags
         self._meter = meter
         self._cpu: dict[str, float] = {}
@@ -108,11 +108,8 @@ class Watch:
         )  # fmt: skip
         self._sent = sent
         self.samples.append(sample)
-        try:
+        with naming(self._path):
             self._file.write(json.dumps(asdict(sample)).encode() + b"\n")
-        except OSError as error:
-            error.filename = self._file.name
-            raise
         return sample
 
     def close(self) -> None:
