@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +23,7 @@ from shardlake.pipeline import Pipeline
 from shardlake.provision import provision
 from shardlake.settings import Settings
 from shardlake.stack.containers import Container, containers, docker, why
+from shardlake.stack.ports import is_taken
 from shardlake.testing.running import Running
 
 SERVERS = (*compose.BROKERS, "registry", "s3", "zookeeper", "jobmanager", "taskmanager-1", "taskmanager-2")
@@ -123,11 +124,8 @@ def _ports() -> list[str]:
 def _free_ports(count: int) -> list[int]:
     """A broker must know its own before it starts. From where the system takes none for others, which might listen
     before the containers do."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with suppress(OSError), socket.socket() as one:
-            one.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise Unavailable(f"No {count} ports are free from {PORTS[0]} to {PORTS[-1]}.")
+    free = (port for port in random.sample(PORTS, len(PORTS)) if not is_taken(port))
+    found = list(islice(free, count))
+    if len(found) < count:
+        raise Unavailable(f"No {count} ports are free from {PORTS[0]} to {PORTS[-1]}.")
+    return found

@@ -8,6 +8,7 @@ import pytest
 
 from shardlake.errors import BadInput
 from shardlake.stack.ports import Ports
+from shardlake.testing.stack import free_port_base
 
 pytestmark = pytest.mark.unit
 
@@ -32,3 +33,13 @@ def test_others_are_refused_with_the_range(base: int) -> None:
     with pytest.raises(BadInput) as refused:
         Ports.from_base(base)
     assert "1023 to 65516" in refused.value.hint
+
+
+def test_no_two_processes_of_the_tests_try_the_same_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    tried: list[set[int]] = []
+    for number in range(3):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", f"gw{number}")
+        tried.append({free_port_base() for _ in range(50)})
+    assert len(set.union(*tried)) == sum(map(len, tried))
+    assert {base % 20 for bases in tried for base in bases} == {0}
