@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -129,6 +130,15 @@ def series(text: str) -> Series:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             found.setdefault(sample.name, {})[labels(**sample.labels)] = sample.value
+    return found
+
+
+def by(series: Series, name: str, label: str, **where: str) -> Counter[str]:
+    """Sums of a metric by one of its labels, of the series that have those values."""
+    found: Counter[str] = Counter()
+    for of, value in series.get(name, {}).items():
+        if where.items() <= dict(of).items():
+            found[dict(of)[label]] += int(value)
     return found
 
 

@@ -17,7 +17,7 @@ from shardlake import topics
 from shardlake.errors import Unavailable
 from shardlake.lag.sampling import Sampler
 from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Series, Topic, copy_pipeline, event, scrape, wait_for
+from tests.support import Topic, by, copy_pipeline, event, scrape, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -143,26 +143,21 @@ def test_lag_is_exported_and_not_started_is_no_zero(consuming: RunningStack) -> 
     consumer.close()
     port = consuming.stack.ports.flink_taskmanager_data + 1
     exporter = consuming.start("lag", "--serve", "--port", str(port))
-
-    def of_half(told: Series, name: str, label: str) -> dict[int, float]:
-        """A metric of the group, by partition."""
-        found = [(dict(of), value) for of, value in told.get(name, {}).items()]
-        return {int(of["partition"]): value for of, value in found if of[label] == "half"}
-
     try:
         assert exporter.stdout is not None
         assert "/metrics" in exporter.stdout.readline()
         # The first scrapes may come before the broker has answered, and before the record that waits was read.
         told = wait_for(
-            lambda: 0 in of_half(found := scrape(port), AGE, "group") and found, 60, "the age of group half"
+            lambda: "0" in by(found := scrape(port), AGE, "partition", group="half") and found, 60, "the age of half"
         )
     finally:
         exporter.terminate()
         exporter.communicate(timeout=30)
-    assert of_half(told, "kafka_consumergroup_lag", "consumergroup") == {0: ends[0][1] - 10, 1: -1, 2: -1, 3: -1}
-    seconds = of_half(told, AGE, "group")
-    assert 0 < seconds.pop(0) < 600
-    assert seconds == {1: -1, 2: -1, 3: -1}
+    lag = by(told, "kafka_consumergroup_lag", "partition", consumergroup="half", topic="app-logs")
+    assert lag == {"0": ends[0][1] - 10, "1": -1, "2": -1, "3": -1}
+    seconds = by(told, AGE, "partition", group="half")
+    assert 0 < seconds.pop("0") < 600
+    assert seconds == {"1": -1, "2": -1, "3": -1}
     assert "not started" in consuming.shardlake("lag", "--group", "half")
     assert "no consumer group 'nobody'" in consuming.shardlake("lag", "--group", "nobody", exit_code=2)
 

@@ -13,7 +13,7 @@ import pytest
 
 from shardlake import topics
 from shardlake.testing.stack import RunningStack, free_port_base, running_stack
-from tests.support import Series, Topic, copy_pipeline, event, labels, scrape, wait_for
+from tests.support import Topic, by, copy_pipeline, event, labels, scrape, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -32,15 +32,6 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         Topic(stack).send_events([event(number) for number in range(EVENTS)])
         Topic(stack).send([b"not an event"], [b"any"])
         yield stack
-
-
-def by(series: Series, name: str, label: str, **where: str) -> Counter[str]:
-    """Sums of a metric by one of its labels, of the series that have those values."""
-    found: Counter[str] = Counter()
-    for of, value in series.get(name, {}).items():
-        if where.items() <= dict(of).items():
-            found[dict(of)[label]] += int(value)
-    return found
 
 
 def grown(stack: RunningStack) -> int:
