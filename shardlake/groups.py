@@ -1,4 +1,4 @@
-"""What the brokers say of consumer groups at large: which there are, and where they may have committed."""
+"""Consumer groups at large: which there are, where they may have committed, and an end to one."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ class ProducerCollector(Collector):
     def collect(self) -> Iterable[Family]:
         """Called at a scrape, from the server's thread."""
         events, waiting = (metric.family() for metric in METRICS)
-        # Asked first: what is acknowledged meanwhile may count twice, but is never left out of both.
-        waiting.add_sample(WAITING.name, {"topic": self._delivery.topic}, self._delivery.waiting)
         topic, account = {"topic": self._delivery.topic}, self._delivery.account
+        # Asked first: what is acknowledged meanwhile may count twice, but is never left out of both.
+        waiting.add_sample(WAITING.name, topic, self._delivery.waiting)
         outcomes = {
             "acknowledged": account.total_acknowledged,
             "failed": account.failed,

@@ -66,7 +66,6 @@ def one_dies(share: Any, pipe: Connection, *_: object) -> None:
 
 
 Start = Callable[..., Offer]
-Begin = Callable[..., Offer]
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 @pytest.fixture
-def begin(start: Start) -> Begin:
+def begin(start: Start) -> Start:
     def begin(producer: Callable[..., None], shares: list[Any]) -> Offer:
         offer = start(producer, shares)
         offer.begin(0)
@@ -103,7 +102,7 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_when_it_is_over_the_reports_are_known(begin: Begin) -> None:
+def test_when_it_is_over_the_reports_are_known(begin: Start) -> None:
     offer = begin(tells, [0, 1])
     while not offer.is_over:
         time.sleep(0.01)
@@ -113,7 +112,7 @@ def test_when_it_is_over_the_reports_are_known(begin: Begin) -> None:
 
 
 def test_a_report_that_comes_while_ctrl_c_does_is_heard(
-    begin: Begin, ctrl_c: Callable[[], None], tmp_path: Path
+    begin: Start, ctrl_c: Callable[[], None], tmp_path: Path
 ) -> None:
     def interrupt() -> None:
         wait_for((tmp_path / "half").exists, 60, "half of the report")
@@ -133,7 +132,7 @@ def test_a_report_that_comes_while_ctrl_c_does_is_heard(
     ("producer", "told"),
     [(dies, r"A producer of the load has died \(exit code 3\)"), (fails, "The broker is gone.")],
 )
-def test_who_dies_or_fails_is_told(begin: Begin, producer: Callable[..., None], told: str) -> None:
+def test_who_dies_or_fails_is_told(begin: Start, producer: Callable[..., None], told: str) -> None:
     offer = begin(producer, [0])
     with pytest.raises(ShardlakeError, match=told):
         offer.await_end()
@@ -149,7 +148,7 @@ def test_who_dies_before_the_begin_is_told(start: Start) -> None:
         offer.await_end()
 
 
-def test_of_two_of_which_one_dies_the_other_is_heard(begin: Begin) -> None:
+def test_of_two_of_which_one_dies_the_other_is_heard(begin: Start) -> None:
     offer = begin(one_dies, [1, 0])
     with pytest.raises(ShardlakeError, match="has died"):
         offer.await_end()

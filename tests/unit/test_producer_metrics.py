@@ -60,3 +60,19 @@ def test_what_waits_for_its_batch_and_for_a_report_waits(delivery: Delivery) -> 
     delivery.account.failed += 1
     delivery.account.unknown += 2
     assert told(delivery) == ({"acknowledged": 4, "failed": 1, "unknown": 2}, 2)
+
+
+def test_what_is_acknowledged_while_it_is_asked_is_never_missed(
+    delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery.send(b"value")
+    delivery.poll()
+
+    def waits_and_is_acknowledged_then(asked: Delivery) -> int:
+        waiting = 0 if asked.account.acknowledged else 1
+        asked.account.acknowledged[0] = 1
+        return waiting
+
+    monkeypatch.setattr(Delivery, "waiting", property(waits_and_is_acknowledged_then))
+    outcomes, waiting = told(delivery)
+    assert outcomes["acknowledged"] + waiting >= 1
