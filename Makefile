@@ -3,10 +3,10 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late evidence upgrade trace pii poison schema types))
+LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-s3 test-slow test-integration test-unit check format bench-jobs bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-follow bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -15,7 +15,9 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or sys.exit("error: Python %d.%d cannot run PyFlink 2.3.\n  Use Python 3.11 or 3.12: make PYTHON=python3.11" % v)'
 	@echo "set-up: Python packages into $(VENV) (once, about a minute, 1.4 GB)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python docker/requirements_of.py requirements.lock uv > $(VENV)/uv.lock
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r $(VENV)/uv.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -34,11 +36,17 @@ faults: $(VENV)/installed ## servers killed, paused and without disk under load 
 package: setup ## the jobs as a zip for Amazon's managed Flink or Kubernetes: docs/elsewhere.md
 	@$(BIN)/shardlake package $(PACKAGE_ARGS)
 
-test: setup ## the tests: unit, pipeline, end to end, in containers where there is an engine
+test: setup ## every promise of the README once: what a stranger runs, in ten minutes
+	@$(BIN)/pytest -m 'not slow and not thorough' -n 2 --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-all: setup ## all that must hold before a change lands: make test, more faults, the servers in containers
 	@$(BIN)/pytest -m 'not slow' -n 2 --no-loadscope-reorder $(PYTEST_ARGS)
 
-test-slow: setup ## those that take minutes each: faults, full disks, the package, a demo whose servers die
+test-slow: setup ## minutes each, and in neither of the two: faults, full disks, the package, a demo whose servers die
 	@$(BIN)/pytest -m slow $(PYTEST_ARGS)
+
+test-promises: setup ## plant a fault in each of twenty promises, and see a test turn red: half an hour
+	@$(BIN)/python -m tests.planted.promises $(PROMISES)
 
 test-integration: setup ## those in containers alone
 	@$(BIN)/pytest -m integration $(PYTEST_ARGS)
@@ -70,6 +78,9 @@ bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent, and wh
 	@$(BIN)/python -m bench.jobs $(BENCH_ARGS)
 	@$(BIN)/python -m bench.added_jobs
 
+bench-spread: setup ## what it costs the archive that event times are spread over a month or a year
+	@$(BIN)/python -m bench.spread $(BENCH_ARGS)
+
 bench-producer: setup ## events a second of one producing process beside AvroSerializer in a plain loop
 	@$(BIN)/python -m bench.producer $(BENCH_ARGS)
 
@@ -99,9 +110,9 @@ metrics-page: $(VENV)/installed ## write docs/metrics.md anew from the code
 	@$(BIN)/python -m shardlake.cli.metrics_page > docs/metrics.md
 
 lock: $(VENV)/installed ## resolve the versions into requirements.lock and jars.lock.toml anew
-	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group dev pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra all --group dev pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url tests/managed_flink/requirements.in -o tests/managed_flink/requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url tests/readers/requirements.in -o tests/readers/requirements.lock
 	@for peer in bench/peer_programs/*/; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url $${peer}requirements.in -o $${peer}requirements.lock || exit; done
 	@$(BIN)/shardlake lock
 

@@ -6,9 +6,7 @@ Each round runs all four in turn, the next round in the other order; the figure 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 from pathlib import Path
@@ -20,6 +18,7 @@ from rich.table import Table
 
 from bench.events import fill
 from bench.jobs import MILLION, ROOT, make_topic, run, say
+from bench.samples import write
 from shardlake.testing.stack import running_stack
 
 STEPS = ("archive", "service_health", "sessions", "error_alerts")
@@ -35,7 +34,10 @@ def main() -> None:
     chosen = arguments.parse_args()
     count = int(chosen.millions * MILLION)
     samples: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state), checkpoint_seconds=10) as stack:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        running_stack(ROOT, Path(state), checkpoint_seconds=10, short_lived=False) as stack,
+    ):
         say(f"filling a topic with {count:,} events")
         make_topic(stack, TOPIC)
         fill(stack.pipeline, stack.settings, TOPIC, count)
@@ -47,9 +49,7 @@ def main() -> None:
                 cost = run(stack, TOPIC, count, jobs=STEPS[:jobs])
                 samples.append({"round": number, "jobs": jobs, **cost})
                 say(f"{', '.join(STEPS[:jobs])}: {cost['cpu_seconds']:.1f} CPU-s, {cost['seconds']:.1f} s")
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    raw = {"machine": platform.platform(), "cores": os.cpu_count(), "events": count, "samples": samples}
-    chosen.out.write_text(json.dumps(raw, indent=1))
+    write(chosen.out, samples, events=count)
     report(samples, count)
 
 

@@ -10,10 +10,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -31,6 +29,7 @@ from rich.table import Table
 
 from bench.consuming import IO_SECONDS, WAYS, burning
 from bench.events import fill
+from bench.samples import write
 from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
@@ -170,14 +169,12 @@ def main() -> None:
     arguments.add_argument("--pairs", type=int, default=5)
     arguments.add_argument("--out", type=Path, default=ROOT / "bench-out" / "consumers.json")
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state)) as stack:
+    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state), short_lived=False) as stack:
         samples = overhead(stack, chosen.events, chosen.pairs)
         samples += latency(stack, chosen.pairs)
         samples += waiting(stack, chosen.pairs)
     samples += processes(chosen.pairs)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    raw = {"machine": platform.platform(), "cores": os.cpu_count(), "events": chosen.events, "samples": samples}
-    chosen.out.write_text(json.dumps(raw, indent=1))
+    write(chosen.out, samples, events=chosen.events)
     report(samples)
 
 

@@ -98,7 +98,9 @@ def broker_killed(stack: RunningContainers) -> dict[str, float]:
 def main() -> None:
     """Print it all, a line a figure."""
     with tempfile.TemporaryDirectory() as folder:
-        with running_stack(ROOT, Path(folder) / "local", checkpoint_seconds=CHECKPOINT_SECONDS) as local:
+        with running_stack(
+            ROOT, Path(folder) / "local", checkpoint_seconds=CHECKPOINT_SECONDS, short_lived=False
+        ) as local:
             _show("local stack, files", latencies(local))
         began = time.monotonic()
         with running_containers(ROOT, Path(folder) / "compose", checkpoint_seconds=CHECKPOINT_SECONDS) as compose:

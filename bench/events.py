@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from multiprocessing import get_context
@@ -18,12 +21,28 @@ EVENTS_A_SECOND = 2_000
 PROCESSES = 2
 
 
-def fill(pipeline: Pipeline, settings: Settings, topic: str, count: int) -> None:
-    """Send `count` events of increasing event time, ending an hour ago."""
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Over how many hours event times are spread, at even distances; in order, or shuffled by a fixed seed."""
+
+    hours: int
+    shuffled: bool = False
+
+    def times(self, number: int, count: int) -> Iterator[datetime]:
+        """The event times of one process, ending an hour ago."""
+        end = datetime.now(UTC) - timedelta(hours=1)
+        places = list(range(count))
+        if self.shuffled:
+            random.Random(number).shuffle(places)
+        return (end - timedelta(hours=self.hours) * (1 - place / count) for place in places)
+
+
+def fill(pipeline: Pipeline, settings: Settings, topic: str, count: int, spread: Spread | None = None) -> None:
+    """Send `count` events of increasing event time, ending an hour ago; with `spread` their times are others."""
     context = get_context("spawn")
     share = count // PROCESSES
     workers = [
-        context.Process(target=_send, args=(str(pipeline.folder), settings.model_dump(), topic, n, share))
+        context.Process(target=_send, args=(str(pipeline.folder), settings.model_dump(), topic, n, share, spread))
         for n in range(PROCESSES)
     ]
     for worker in workers:
@@ -34,7 +53,7 @@ def fill(pipeline: Pipeline, settings: Settings, topic: str, count: int) -> None
             sys.exit("the topic could not be filled")
 
 
-def _send(folder: str, settings: dict[str, str], topic: str, number: int, count: int) -> None:
+def _send(folder: str, settings: dict[str, str], topic: str, number: int, count: int, spread: Spread | None) -> None:
     from pathlib import Path
 
     pipeline, where = Pipeline.load(Path(folder)), Settings.read(**settings)
@@ -45,7 +64,10 @@ def _send(folder: str, settings: dict[str, str], topic: str, number: int, count:
     rate = EVENTS_A_SECOND / PROCESSES
     start = datetime.now(UTC) - timedelta(hours=1, seconds=count / rate)
     events = pipeline.load_module("producers", "synthetic").events(number, start, rate)
+    times = None if spread is None else spread.times(number, count)
     for event in islice(events, count):
+        if times is not None:
+            event["event_time"] = next(times)
         key = event.get("client_address")
         delivery.send(encode(event), key.encode() if key else None)
     if not delivery.finish().is_complete:

@@ -166,7 +166,10 @@ def main() -> None:
     arguments.add_argument("--kills", type=int, default=10)
     arguments.add_argument("--seed", type=int, default=1)
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as folder, running_stack(ROOT, Path(folder) / "state") as stack:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_stack(ROOT, Path(folder) / "state", short_lived=False) as stack,
+    ):
         logs = Path(folder) / "logs"
         logs.mkdir()
         result = run(stack, logs, chosen.seconds, chosen.rate, chosen.rotations, chosen.kills, chosen.seed)

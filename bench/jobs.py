@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.events import fill
+from bench.samples import write
 from shardlake.flink.cluster import Cluster
 from shardlake.lake.accounting import rows_by_partition
 from shardlake.pipeline import Pipeline
@@ -71,7 +71,7 @@ def run(
     """One run over a topic to its end; CPU-seconds and wall seconds. Exits where rows are missing."""
     remove(stack.settings.lake)
     stack.settings.lake.mkdir()
-    stack.stack.servers["taskmanager"].restart()
+    stack.stack.restart("taskmanager")
     while not stack.stack.servers["taskmanager"].is_ready():
         time.sleep(0.1)
     before, began = _cpu(stack), time.monotonic()
@@ -154,7 +154,10 @@ def main() -> None:
     chosen = arguments.parse_args()
     sizes = [int(millions * MILLION) for millions in chosen.millions]
     samples: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state), checkpoint_seconds=10) as stack:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        running_stack(ROOT, Path(state), checkpoint_seconds=10, short_lived=False) as stack,
+    ):
         for size in sizes:
             say(f"filling a topic with {size:,} events")
             make_topic(stack, f"bench-{size}")
@@ -169,9 +172,7 @@ def main() -> None:
                     samples.append({"pair": pair, "events": size, "ours": ours, **cost})
                     name = "avro-dead-letter" if ours else "avro-confluent"
                     say(f"{name:<17} {size:>10,} events: {cost['cpu_seconds']:6.1f} CPU-s, {cost['seconds']:5.1f} s")
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    raw = {"machine": platform.platform(), "cores": os.cpu_count(), "samples": samples}
-    chosen.out.write_text(json.dumps(raw, indent=1))
+    write(chosen.out, samples)
     report(samples, sizes)
 
 

@@ -8,9 +8,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import random
 import statistics
 import tempfile
@@ -27,6 +25,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from rich.console import Console
 from rich.table import Table
 
+from bench.samples import write
 from shardlake import topics
 from shardlake.lag.broker import Broker
 from shardlake.lag.exporter import Exporter
@@ -233,13 +232,12 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=15)
     arguments.add_argument("--out", type=Path, default=ROOT / "bench-out" / "lag.json")
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state)) as stack:
+    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state), short_lived=False) as stack:
         servers = stack.settings.kafka_bootstrap_servers
         samples = error(servers)
         make_wide(servers)
         samples += cost(servers, chosen.rounds)
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({"machine": platform.platform(), "cores": os.cpu_count(), "samples": samples}))
+    write(chosen.out, samples)
     report(samples)
 
 

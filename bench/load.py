@@ -138,7 +138,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as own:
                 pipeline = _pipeline(Path(own) / "pipeline")
                 (Path(own) / "out").mkdir()
-                with running_stack(pipeline.folder, Path(own) / "state") as stack:
+                with running_stack(pipeline.folder, Path(own) / "state", short_lived=False) as stack:
                     step(stack, Path(own) / "out")
     load_average = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     say(f"load average {load_average}; steal {psutil.cpu_times_percent().steal} %; {json.dumps(vars(chosen))}")

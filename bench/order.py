@@ -227,7 +227,7 @@ def main() -> None:
         (pipeline / "consumers" / "ordered.py").write_text(HANDLER)
         with (pipeline / "schemas" / "topics.toml").open("a") as file:
             file.write(f"\n[{TOPIC}]\npartitions = {PARTITIONS}\n")
-        with running_stack(pipeline, Path(folder) / "state") as stack:
+        with running_stack(pipeline, Path(folder) / "state", short_lived=False) as stack:
             fill(stack.settings.kafka_bootstrap_servers, chosen.records)
             ends = topics.offsets(stack.settings.kafka_bootstrap_servers, TOPIC)
             figures = [

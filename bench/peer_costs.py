@@ -60,7 +60,7 @@ def peer_cost(stack: RunningStack, peer: Peer, topic: str, count: int, folder: P
 
 def restart(stack: RunningStack, name: str) -> None:
     """A server of the stack anew, ready."""
-    stack.stack.servers[name].restart()
+    stack.stack.restart(name)
     deadline = time.monotonic() + READY_SECONDS
     while not stack.stack.servers[name].is_ready():
         if time.monotonic() > deadline:

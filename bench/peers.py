@@ -58,7 +58,9 @@ def pipeline_without_pii(folder: Path) -> Path:
 def fresh_stack(folder: Path, name: str, checkpoint_seconds: float) -> Iterator[RunningStack]:
     """A stack of its own for one part of the bench."""
     pipeline = pipeline_without_pii(folder / name / "pipeline")
-    with running_stack(pipeline, folder / name / "state", checkpoint_seconds=checkpoint_seconds) as stack:
+    with running_stack(
+        pipeline, folder / name / "state", checkpoint_seconds=checkpoint_seconds, short_lived=False
+    ) as stack:
         yield stack
 
 

@@ -12,7 +12,6 @@ import argparse
 import gc
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from rich.console import Console
 from rich.table import Table
 
+from bench.samples import write
 from shardlake.produce.delivery import producer_settings
 from shardlake.produce.events import Event
 from shardlake.produce.sending import Sending
@@ -122,7 +122,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=ROOT / "bench-out" / "producer.json")
     chosen = arguments.parse_args()
     samples: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state)) as stack:
+    with tempfile.TemporaryDirectory() as state, running_stack(ROOT, Path(state), short_lived=False) as stack:
         synthetic = stack.pipeline.load_module("producers", "synthetic")
         events: list[Event] = list(islice(synthetic.events(1, datetime.now(UTC), 10_000), chosen.events))
         # Or every run would have all events looked at by the garbage collector, again and again.
@@ -137,9 +137,7 @@ def main() -> None:
                 samples.append({"pair": pair, "way": way, "load_average": os.getloadavg()[0], **cost})
                 rate = len(events) / cost["seconds"]
                 say(f"{way:<36} {rate:>9,.0f} events/s, {cost['cpu_seconds']:.2f} CPU-s")
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    raw = {"machine": platform.platform(), "cores": os.cpu_count(), "events": len(events), "samples": samples}
-    chosen.out.write_text(json.dumps(raw, indent=1))
+    write(chosen.out, samples, events=len(events))
     report(samples, len(events))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.samples import write
 from shardlake import pii
 from shardlake.cli.lake import recounts
 from shardlake.flink.resume import ended_at
@@ -94,7 +94,10 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=ROOT / "bench-out" / "verify.json")
     chosen = arguments.parse_args()
     samples: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, running_stack(ROOT, Path(folder) / "state") as stack:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_stack(ROOT, Path(folder) / "state", short_lived=False) as stack,
+    ):
         run = Path(folder) / "run"
         say(f"sending and archiving {chosen.millions:g} M events")
         began = time.monotonic()
@@ -115,12 +118,7 @@ def main() -> None:
             say(f"scan {scanned:.2f} s; checks {verdict.seconds}")
             if pair:  # the first warms up
                 samples.append({"scan": scanned, **verdict.seconds, "load_average": os.getloadavg()[0]})
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    raw = {
-        "machine": platform.platform(), "cores": os.cpu_count(), "records": records,
-        "read_again_seconds": evidence.seconds, "samples": samples,
-    }  # fmt: skip
-    chosen.out.write_text(json.dumps(raw, indent=1))
+    write(chosen.out, samples, records=records, read_again_seconds=evidence.seconds)
     report(samples, records, evidence.seconds)
 
 

@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from producers.clock import Clock
+
 LEVELS = {
     "TRACE": ("trace", "finest", "finer", "verbose"),
     "DEBUG": ("debug", "fine"),
@@ -30,15 +32,16 @@ def level(value: Any) -> str | None:
     return LEVEL_OF.get(value.strip().lower()) if isinstance(value, str) else None
 
 
-def time(value: Any) -> datetime | None:
-    """ISO 8601, or a number of seconds, milli-, micro- or nanoseconds since 1970; UTC where it names no zone."""
+def time(value: Any, clock: Clock | None = None) -> datetime | None:
+    """ISO 8601, or a number of seconds, milli-, micro- or nanoseconds since 1970; by the log's clock, or in UTC, where
+    the time names no zone."""
     try:
         if isinstance(value, str):
             if not EPOCH_DIGITS.fullmatch(value):
                 if len(value) <= DATE_ALONE:
                     return None
                 moment = datetime.fromisoformat(value)
-                return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+                return (clock or Clock()).utc(moment) if moment.tzinfo is None else moment.astimezone(UTC)
             value = float(value) if "." in value else int(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None

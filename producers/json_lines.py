@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from producers import fields
+from producers.clock import Clock
 from shardlake.errors import BadInput
 
 Parser = Callable[[str], dict[str, Any] | None]
+Fitting = dict[str, Callable[[Any], Any]]
 
 NAMES: dict[str, tuple[str, ...]] = {
     "event_time": ("event_time", "@timestamp", "timestamp", "time", "ts", "datetime"),
@@ -32,9 +35,8 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """The members in which a field is looked for, in this order. A duration without a unit in its name is in none."""
 
-FITTING: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(NAMES, fields.text),
-    "event_time": fields.time,
+FITTING: Fitting = {
+    **dict.fromkeys(NAMES, fields.text),  # but for the event's time, which a parser reads by the log's clock
     "level": fields.level,
     "status": lambda value: fields.integer(value, 2**31 - 1),
     "response_bytes": lambda value: fields.integer(value, 2**63 - 1),
@@ -42,8 +44,9 @@ FITTING: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def parser(mapping: Sequence[str] = ()) -> Parser:
-    """A parser that looks for the fields of `mapping` (each `field=member`) there and nowhere else.
+def parser(mapping: Sequence[str] = (), clock: Clock | None = None) -> Parser:
+    """A parser that looks for the fields of `mapping` (each `field=member`) there and nowhere else; `clock` is the
+    log's.
 
     Raises BadInput where one is no field of the event.
     """
@@ -54,10 +57,11 @@ def parser(mapping: Sequence[str] = ()) -> Parser:
             msg = f"{one!r} maps no field."
             raise BadInput(msg, f"Give --field FIELD=MEMBER, with one of: {', '.join(NAMES)}.")
         names[field] = (member,)
-    return lambda line: _parse(line, names)
+    fitting: Fitting = FITTING | {"event_time": partial(fields.time, clock=clock)}
+    return lambda line: _parse(line, names, fitting)
 
 
-def _parse(line: str, names: dict[str, tuple[str, ...]]) -> dict[str, Any] | None:
+def _parse(line: str, names: dict[str, tuple[str, ...]], fits: Fitting) -> dict[str, Any] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:
@@ -67,7 +71,7 @@ def _parse(line: str, names: dict[str, tuple[str, ...]]) -> dict[str, Any] | Non
     event = {}
     for field, members in names.items():
         for member in members:
-            fitting = FITTING[field](_find(rest, member))
+            fitting = fits[field](_find(rest, member))
             if fitting is not None:
                 _take(rest, member)
                 event[field] = fitting

@@ -5,8 +5,8 @@
     [<PRI>]2026-11-03T12:00:00.123456+01:00 HOST TAG[PID]: MESSAGE             rsyslog's and Debian's form of it
 
 PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data follow
-the message as JSON; the facility is not kept. RFC 3164 names neither year nor zone: the year is the latest that does
-not put the line more than a day ahead, and the time is taken as UTC.
+the message as JSON; the facility is not kept. RFC 3164 names neither year nor zone. The log's clock says both; without
+one the year is the latest that does not put the line more than a day ahead, and the time is taken as UTC.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from producers import fields
 from producers.access_log import MONTHS
+from producers.clock import Clock
 
 SEVERITIES = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
 PRIORITY_MAXIMUM = 191
@@ -57,16 +58,19 @@ def parse_5424(line: str) -> dict[str, Any] | None:
     return _event(event_time, match["pri"], given.get("host"), given.get("app"), message, rest)
 
 
-def parse_3164(line: str, now: datetime | None = None) -> dict[str, Any] | None:
-    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year."""
+def parse_3164(line: str, now: datetime | None = None, clock: Clock | None = None) -> dict[str, Any] | None:
+    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year where the log's clock has
+    none."""
     match = RFC3164.fullmatch(line)
     # An application's own `2026-11-03T12:00:00Z INFO Shop: started` is not from a host named INFO.
     if match is None or not _is_priority(match["pri"]) or fields.level(match["host"]):
         return None
     if match["iso"]:
-        event_time = fields.time(match["iso"])
+        event_time = fields.time(match["iso"], clock)
     else:
-        event_time = _in_latest_year(match["month"], int(match["day"]), match["clock"], now or datetime.now(UTC))
+        event_time = _in_year(
+            match["month"], int(match["day"]), match["clock"], now or datetime.now(UTC), clock or Clock()
+        )
     if event_time is None:
         return None
     rest = {"pid": match["pid"]} if match["pid"] else {}
@@ -103,16 +107,17 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _in_latest_year(month: str, day: int, clock: str, now: datetime) -> datetime | None:
+def _in_year(month: str, day: int, time: str, now: datetime, clock: Clock) -> datetime | None:
     if month not in MONTHS:
         return None
-    hour, minute, second = (int(part) for part in clock.split(":"))
+    hour, minute, second = (int(part) for part in time.split(":"))
     leap_second = second == 60
-    for year in range(now.year + 1, now.year - YEARS_BACK - 1, -1):
+    latest_first = range(now.year + 1, now.year - YEARS_BACK - 1, -1)
+    for year in latest_first if clock.year is None else [clock.year]:
         try:
-            moment = datetime(year, MONTHS[month], day, hour, minute, second - leap_second, tzinfo=UTC)
+            local = datetime(year, MONTHS[month], day, hour, minute, second - leap_second)  # noqa: DTZ001
         except ValueError:
             continue
-        if moment <= now + AHEAD:
-            return moment + timedelta(seconds=leap_second)
+        if clock.year is not None or local.replace(tzinfo=clock.zone) <= now + AHEAD:
+            return clock.utc(local) + timedelta(seconds=leap_second)
     return None

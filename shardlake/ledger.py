@@ -28,12 +28,16 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xxhash
 
 from shardlake.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Column = np.ndarray[Any, Any]
 
 SUFFIX = ".ledger"
 RUN_FILE = "run.json"
@@ -48,11 +52,12 @@ _BLOCK = struct.Struct("<4sc3xII")
 _SOURCE = struct.Struct("<I")
 _INTENT, _PLACE, _SEQUENCE = (struct.Struct(form).pack for form in ("<QQ", "<Qiq", "<Q"))
 _ROWS = {
-    b"I": np.dtype([("digest", "<u8"), ("number", "<u8")]),
-    b"A": np.dtype([("sequence", "<u8"), ("partition", "<i4"), ("offset", "<i8")]),
-    b"F": np.dtype([("sequence", "<u8")]),
-    b"U": np.dtype([("sequence", "<u8")]),
+    b"I": [("digest", "<u8"), ("number", "<u8")],
+    b"A": [("sequence", "<u8"), ("partition", "<i4"), ("offset", "<i8")],
+    b"F": [("sequence", "<u8")],
+    b"U": [("sequence", "<u8")],
 }
+"""NumPy's types of the records in a ledger. Only readers import NumPy; producers write ledgers without it."""
 _FRAME = struct.Struct("<I?").pack
 _NO_KEY_BYTES = 0xFFFFFFFF
 Place = tuple[str, int]
@@ -199,9 +204,6 @@ class Ledger:
             raise
 
 
-Column = np.ndarray[Any, Any]
-
-
 @dataclass(frozen=True, slots=True)
 class LedgerFile:
     """A ledger as it was found. Columns of one kind have equal lengths; sequence numbers are row numbers of intents.
@@ -236,10 +238,13 @@ class LedgerFile:
 
 def read(path: Path) -> LedgerFile:
     """The whole blocks of a ledger. Raises BadInput where it does not begin as one."""
+    import numpy as np
+
     content = memoryview(path.read_bytes())
     header: dict[str, Any] = {}
     sources: dict[int, str] = {}
-    rows: dict[bytes, list[Column]] = {kind: [np.empty(0, row)] for kind, row in _ROWS.items()}
+    types = {kind: np.dtype(row) for kind, row in _ROWS.items()}
+    rows: dict[bytes, list[Column]] = {kind: [np.empty(0, row)] for kind, row in types.items()}
     source_ids: list[Column] = [np.empty(0, np.uint32)]
     has_ended, end = False, 0
     for kind, payload, after in _blocks(content):
@@ -253,10 +258,10 @@ def read(path: Path) -> LedgerFile:
         elif kind == b"E":
             has_ended = True
         elif kind == b"I":
-            rows[kind].append(np.frombuffer(payload, _ROWS[kind], offset=_SOURCE.size))
+            rows[kind].append(np.frombuffer(payload, types[kind], offset=_SOURCE.size))
             source_ids.append(np.full(len(rows[kind][-1]), _SOURCE.unpack_from(payload)[0], np.uint32))
         else:
-            rows[kind].append(np.frombuffer(payload, _ROWS[kind]))
+            rows[kind].append(np.frombuffer(payload, types[kind]))
     if not header or header["version"] != VERSION:
         raise BadInput(f"{path} is no ledger.", f"`produce --ledger` writes them, version {VERSION}.")
     intents, places, failed, unknown = (np.concatenate(rows[kind]) for kind in (b"I", b"A", b"F", b"U"))

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import NewTopic
 
 from shardlake import topics
 from shardlake.avro.evolution import misfits
 from shardlake.avro.registry import Registry, Version, same_version
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
-from shardlake.kafka_login import client
+from shardlake.patience import Patience, insist
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
 
 TIMEOUT_SECONDS = 15
+REFUSED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+    }
+)
+"""What a broker says that is there, and goes on to say."""
 
 
-def provision(pipeline: Pipeline, settings: Settings) -> None:
+def provision(pipeline: Pipeline, settings: Settings, servers: Callable[[], Hashable] = lambda: None) -> None:
     """Create what is missing; what is there stays as it is.
 
-    Raises Unavailable where broker or registry are down, BadInput where a topic has another number of partitions, and
-    ShardlakeError where a schema cannot follow the one that is registered.
+    Servers that have just been started may not answer yet: they are asked again, as long as `servers` changes, and for
+    as long as `patience` says without it. Raises Unavailable where broker or registry do not come to answer, BadInput
+    where a topic has another number of partitions, and ShardlakeError where a schema cannot follow the one that is
+    registered.
     """
-    _make_topics(pipeline.on_broker, settings)
-    register_schemas(pipeline, Registry(settings.schema_registry_url))
+    insist(
+        lambda: _make_topics(pipeline.on_broker, settings), "the broker and its topics", Patience(), servers, _passes
+    )
+    registry = Registry(settings.schema_registry_url)
+    insist(lambda: register_schemas(pipeline, registry), "the registry and its schemas", Patience(), servers)
+
+
+def _passes(error: Unavailable) -> bool:
+    """Whether a broker's error is of a start, and not of what it was asked."""
+    cause = error.__cause__
+    return not (isinstance(cause, KafkaException) and cause.args[0].code() in REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +110,7 @@ def _check(topic: Topic, schema: dict[str, Any], registry: Registry) -> Check:
 
 
 def _make_topics(wanted: list[Topic], settings: Settings) -> None:
-    admin = AdminClient(client(settings.kafka_bootstrap_servers))
-    try:
-        there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-    except KafkaException as error:
-        msg = f"No Kafka broker answers at {settings.kafka_bootstrap_servers}: {error.args[0].str()}."
-        raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+    there = topics.listed(settings.kafka_bootstrap_servers)
     for topic in wanted:
         if topic.name in there and len(there[topic.name].partitions) != topic.partitions:
             msg = (

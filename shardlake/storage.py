@@ -6,9 +6,10 @@ A path in S3 (`UPath`) has those methods of `pathlib.Path` that are used here; w
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -226,17 +227,26 @@ def find(folder: Folder, pattern: str) -> list[File]:
         return [
             File(folder / name[top:], entry["size"], int(entry["LastModified"].timestamp()) * 10**9)
             for name, entry in listed
-            if fnmatchcase(name.rsplit("/", 1)[1], pattern)
+            # Where there is nothing, s3fs may give the folder itself.
+            if entry["type"] == "file" and fnmatchcase(name.rsplit("/", 1)[1], pattern)
         ]
     found = []
-    for path in sorted(folder.rglob(pattern)):
-        try:
-            status = path.stat()
-        except FileNotFoundError:  # it has gone since it was listed
-            continue
-        if S_ISREG(status.st_mode):
-            found.append(File(path, status.st_size, status.st_mtime_ns))
-    return found
+    # Folders and files may go while they are listed, which Path.rglob does not bear.
+    for parent, _, names in os.walk(folder, onerror=_raise_unless_gone):
+        for name in names:
+            if not fnmatchcase(name, pattern):
+                continue
+            path = Path(parent, name)
+            with suppress(FileNotFoundError):
+                status = path.stat()
+                if S_ISREG(status.st_mode):
+                    found.append(File(path, status.st_size, status.st_mtime_ns))
+    return sorted(found, key=lambda file: file.path)
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def beside(folder: Folder, url: str) -> Folder:

@@ -205,16 +205,15 @@ def ends_of_records(bootstrap_servers: str, topic: str) -> dict[int, tuple[int, 
 
 
 def names(bootstrap_servers: str) -> set[str]:
-    """Of all topics there are. Raises Unavailable where no broker answers."""
-    try:
-        return set(_admin(bootstrap_servers).list_topics(timeout=TIMEOUT_SECONDS).topics)
-    except KafkaException as error:
-        msg = f"No Kafka broker answers at {bootstrap_servers}: {error.args[0].str()}."
-        raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+    """The names of all topics. Raises Unavailable where no broker answers."""
+    return set(listed(bootstrap_servers))
 
 
 def make(bootstrap_servers: str, new: list[NewTopic], hint: str) -> None:
-    """Make topics; one that is there by now is left as it is. Raises Unavailable with the hint where one is not."""
+    """Make topics, and wait until the broker lists each with its leaders; one that is there by now is left as it is.
+
+    Raises Unavailable with the hint where one is not made.
+    """
     answers = _admin(bootstrap_servers).create_topics(
         new, operation_timeout=TIMEOUT_SECONDS, request_timeout=TIMEOUT_SECONDS + 5
     )
@@ -224,21 +223,52 @@ def make(bootstrap_servers: str, new: list[NewTopic], hint: str) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise Unavailable(f"Topic {name} could not be made: {error.args[0].str()}.", hint) from error
+    # The controller answers before the brokers know: a producer that asks at once would hear that there is no topic.
+    _await(lambda: set(answers) - _led(bootstrap_servers), "listed by the broker", hint)
 
 
 def delete(bootstrap_servers: str, topics: list[str]) -> None:
     """Delete topics, and wait until they are gone; those that are not there are left out. Raises Unavailable."""
-    admin = _admin(bootstrap_servers)
+    hint = "The broker's log tells more: `shardlake logs kafka`."
+    there = names(bootstrap_servers) & set(topics)
     try:
-        there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys() & set(topics)
-        for future in admin.delete_topics(sorted(there)).values() if there else ():
+        for future in _admin(bootstrap_servers).delete_topics(sorted(there)).values() if there else ():
             future.result(FUTURE_SECONDS)
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while admin.list_topics(timeout=TIMEOUT_SECONDS).topics.keys() & there and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
     except KafkaException as error:
         msg = f"Kafka at {bootstrap_servers} does not delete {', '.join(topics)}: {error.args[0].str()}."
-        raise Unavailable(msg, "The broker's log tells more: `shardlake logs kafka`.") from error
+        raise Unavailable(msg, hint) from error
+    _await(lambda: names(bootstrap_servers) & there, "gone", hint)
+
+
+def _led(bootstrap_servers: str) -> set[str]:
+    """The topics of which each partition has a leader."""
+    return {
+        name
+        for name, topic in listed(bootstrap_servers).items()
+        if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
+    }
+
+
+def listed(bootstrap_servers: str) -> dict[str, Any]:
+    """The broker's metadata of each topic, by name: confluent_kafka's TopicMetadata.
+
+    Raises Unavailable, of the client's KafkaException, where no broker answers.
+    """
+    try:
+        found: dict[str, Any] = _admin(bootstrap_servers).list_topics(timeout=TIMEOUT_SECONDS).topics
+    except KafkaException as error:
+        msg = f"No Kafka broker answers at {bootstrap_servers}: {error.args[0].str()}."
+        raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
+    return found
+
+
+def _await(waits: Callable[[], set[str]], what: str, hint: str) -> None:
+    """Return when no topic waits any more; raises Unavailable with the topics that do after a while."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while waiting := waits():
+        if time.monotonic() > deadline:
+            raise Unavailable(f"Not yet {what} after {TIMEOUT_SECONDS} s: {', '.join(sorted(waiting))}.", hint)
+        time.sleep(POLL_SECONDS)
 
 
 @lru_cache

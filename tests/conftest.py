@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -23,11 +24,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack:
     return ByStack(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the tests of this repository take besides."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="Files, and the tests of a file, in a random order.")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The short ones last, so that the processes end together."""
+    """The short ones last, so that the processes end together; or shuffled."""
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        chance = random.Random(seed)
+        places = {path: chance.random() for path in sorted({item.path for item in items})}
+        chance.shuffle(items)
+        items.sort(key=lambda item: (item.get_closest_marker("last") is not None, places[item.path]))
+        return
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(config.rootpath / "tests").parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
-    items.sort(key=place)
+    items.sort(key=lambda item: (place(item), item.get_closest_marker("last") is not None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,20 +27,25 @@ from shardlake.avro.codec import encoder
 from shardlake.avro.registry import Registry
 from shardlake.pipeline import FOLDERS, Pipeline
 from shardlake.produce.delivery import Delivery
+from shardlake.produce.sending import open_ledger
+from shardlake.storage import Folder
 from shardlake.testing.running import Running
 
 ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 240
+"""So long a test waits for what must come, on a machine however busy: only a test that fails waits for all of it."""
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = PATIENCE_SECONDS) -> Any:
     """The first true answer."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         answer = condition()
         if answer:
             return answer
-        time.sleep(0.1)
+        # A question that costs much is asked less often: what it waits for needs the cores too.
+        time.sleep(max(0.1, time.monotonic() - began))
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
@@ -80,6 +88,12 @@ def with_fields(folder: Path, *fields: dict[str, Any], **attributes: Any) -> Pip
     new = {field["name"]: field for field in [*record["fields"], *fields]}
     file.write_text(json.dumps({**record, **attributes, "fields": list(new.values())}))
     return Pipeline.load(folder)
+
+
+def has_instants(file: Folder) -> bool:
+    """Tell whether a file of the lake marks all its times as instants."""
+    kinds = pq.read_schema(io.BytesIO(file.read_bytes())).types
+    return all(kind.tz is not None for kind in kinds if pa.types.is_timestamp(kind))
 
 
 def json_in(output: str) -> Any:
@@ -150,7 +164,9 @@ def labels(**values: str) -> frozenset[tuple[str, str]]:
 class Topic:
     """Sends events and raw values to the topic of events of a stack."""
 
-    def __init__(self, stack: Running) -> None:
+    def __init__(self, stack: Running, run: Path | None = None) -> None:
+        """With the folder of a run, what is sent is in a ledger of the run."""
+        self._run = run
         topic = stack.pipeline.events_topic
         schema = stack.pipeline.schema_of(topic)
         registry = Registry(stack.settings.schema_registry_url)
@@ -160,7 +176,10 @@ class Topic:
 
     def send(self, values: list[bytes | None], keys: list[bytes] | None = None) -> None:
         """Send, and wait for every acknowledgement."""
-        delivery = Delivery(self._stack.settings.kafka_bootstrap_servers, "app-logs", lambda _: None, 60)
+        servers = self._stack.settings.kafka_bootstrap_servers
+        delivery = Delivery(servers, "app-logs", lambda _: None, 60)
+        if self._run is not None:
+            delivery.ledger = open_ledger(servers, "app-logs", self._run)
         for index, value in enumerate(values):
             delivery.send(value, keys[index] if keys else None)
         assert delivery.finish().is_complete

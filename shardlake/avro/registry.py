@@ -94,6 +94,12 @@ class Registry:
         """All there are, sorted."""
         return sorted(self._ask(self._client.get_subjects))
 
+    def forget(self) -> None:
+        """Delete all subjects with their versions, for tests: nobody can read records of those schemas any more."""
+        for subject in self.subjects():
+            for permanently in (False, True):
+                self._ask(self._client.delete_subject, subject, permanently)
+
     def versions(self, subject: str) -> list[Version]:
         """The subject's versions, the oldest first; [] where there is no such subject."""
         try:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake import compose
+from shardlake.cli.cluster import cluster_of
 from shardlake.cli.demo_report import report
+from shardlake.cli.launcher import detached_up
 from shardlake.cli.output import err, out
 from shardlake.cli.setup import installed
-from shardlake.cli.stack import OwnS3, PortBase, detached_up
+from shardlake.cli.stack import OwnS3, PortBase
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
@@ -31,7 +33,6 @@ SAMPLE_LINES = 10_000
 RATE = 1000
 POISON = 39
 SECOND_CONSUMER_AFTER_SECONDS = 10
-FINISH_SECONDS = 300
 SAY_EVERY_SECONDS = 5
 
 
@@ -95,7 +96,7 @@ def _start(
     if keep:
         detached_up(pipeline.folder, port_base, None, s3=s3)
         return plan(Settings.read()), None
-    local = Stack(state_folder(), port_base=port_base, s3=s3)
+    local = Stack(state_folder(), port_base=port_base, s3=s3, short_lived=True)
     stack.callback(local.stop)
     submission = None
 
@@ -113,7 +114,7 @@ def start_stack(pipeline: Pipeline, local: Stack, on_spawned: Callable[[], None]
     from shardlake.provision import provision
 
     seconds = local.start(lambda name: err.print(f"  {name} is ready"), on_spawned)
-    provision(pipeline, Settings.read(**local.settings))
+    provision(pipeline, Settings.read(**local.settings), local.signs)
     local.mark_provisioned()
     err.print(f"[bold green]ready in {seconds:.1f} s[/]: Flink's page is {local.settings['flink_rest_url']}")
 
@@ -157,10 +158,8 @@ class Stage:
 
     def jobs(self, submission: Submission) -> None:
         """Submit the planned jobs and wait until they run."""
-        from shardlake.flink.cluster import Cluster
-
         job_id = submission.submit().job_id
-        Cluster(self._settings.flink_rest_url).await_running(job_id)
+        cluster_of(self._settings).await_running(job_id)
         self.say(f"the jobs run: {', '.join(self._pipeline.modules('flink_jobs'))}, one application, {job_id}")
 
     def play(self, seconds: float, breaks: Breaks | None = None) -> None:
@@ -191,7 +190,7 @@ class Stage:
 
         assert self._drain is not None
         self.say("all is sent; the jobs finish")
-        drain(self._pipeline, self._settings, self._drain, FINISH_SECONDS)
+        drain(self._pipeline, self._settings, self._drain)
         self._look(None)
         self.end_children()
         self.say("every window has fired")

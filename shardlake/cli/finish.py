@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from shardlake.cli.cluster import cluster_of
 from shardlake.errors import ShardlakeError
+from shardlake.patience import Patience
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
 from shardlake.storage import as_url, beside
 
 if TYPE_CHECKING:
-    from shardlake.flink.cluster import Job
+    from shardlake.flink.cluster import Cluster, Job
     from shardlake.flink.submit import Submission
 
+STILL_SECONDS = 120.0
+"""Longer than a start's: here the jobs may wait for a broker or a registry that comes back."""
+STILL_HINT = "They go on: look at `shardlake jobs list`, and finish again."
 METRICS_SECONDS = 3
 """Flink looks for its sources' metrics only when it is asked, and has them a moment later."""
 
@@ -27,12 +34,15 @@ def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
     return Submission(pipeline, settings, jobs_of(running(settings).name), log, draining=True)
 
 
-def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float) -> None:
-    """Stop the jobs, resume them with sources that are never idle, and drain those: see `application.configuration`."""
-    from shardlake.flink.cluster import Cluster
+def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float | None = None) -> None:
+    """Stop the jobs, resume them with sources that are never idle, and drain those: see `application.configuration`.
+
+    They may take as long as they read, or move otherwise, and no longer than `timeout_seconds` where that is given.
+    Raises ShardlakeError where they do not come to the end, Unavailable where Flink or the broker is gone.
+    """
     from shardlake.topics import ends_of_records
 
-    cluster = Cluster(settings.flink_rest_url)
+    cluster = cluster_of(settings)
     servers = settings.kafka_bootstrap_servers
     wanted = {topic.name: ends_of_records(servers, topic.name) for topic in pipeline.sources}
 
@@ -54,13 +64,28 @@ def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_s
     finally:
         planned.abandon()
     cluster.await_running(job_id)
-    deadline = time.monotonic() + timeout_seconds
-    while left := unread(job_id, before):
-        if time.monotonic() > deadline:
-            msg = f"The jobs are still {left} records behind after {timeout_seconds:.0f} s."
-            raise ShardlakeError(msg, "They go on. Wait for longer with --timeout, and look at `shardlake jobs list`.")
-        time.sleep(0.2)
+    _await_read(cluster, job_id, lambda: unread(job_id, before), timeout_seconds)
     end(settings, drain=True)
+
+
+def _await_read(cluster: Cluster, job_id: str, unread: Callable[[], int], timeout_seconds: float | None) -> None:
+    """Wait until nothing is unread. Raises ShardlakeError where that number falls no more, or takes too long to."""
+    from shardlake.flink.tasks import ENDED
+
+    deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else math.inf
+    watch = cluster.watch(job_id, Patience(still_seconds=STILL_SECONDS), work_counts=False)
+    least: int | None = None
+    while (left := watch.ask(unread)) != 0:
+        if left is not None:
+            least = min(left, least or left)
+        what = f"The jobs are still {least or 'some'} records behind"
+        job = watch.look()
+        if job and job["state"] in ENDED:
+            raise watch.ended(f"{what} and have ended")
+        if time.monotonic() > deadline:
+            raise ShardlakeError(f"{what} after {timeout_seconds:.0f} s.", STILL_HINT)
+        if not watch.goes_on(f"{least or 'some'} records to be read", least):
+            raise watch.still(what, STILL_HINT)
 
 
 def _unread(offsets: dict[int, tuple[int, int]], *read: dict[int, int]) -> int:
@@ -91,10 +116,9 @@ def running(settings: Settings) -> Job:
 
 def end(settings: Settings, *, drain: bool) -> str:
     """Stop the running application; its savepoint's path. Raises ShardlakeError where none runs."""
-    from shardlake.flink.cluster import Cluster
     from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
 
     folder = as_url(settings.jobs / "savepoints")
-    path = Cluster(settings.flink_rest_url).stop(running(settings).job_id, folder, drain=drain)
+    path = cluster_of(settings).stop(running(settings).job_id, folder, drain=drain)
     LastEnd(FINISHED if drain else STOPPED, path).write(settings.jobs)
     return path

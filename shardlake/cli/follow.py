@@ -32,7 +32,7 @@ def follow(
     from shardlake.avro.codec import Decoder, Undecodable
     from shardlake.produce import discovery
     from shardlake.produce.content import Content
-    from shardlake.produce.events import Read
+    from shardlake.produce.events import Read, Times
     from shardlake.produce.follow import Destination, Follower, in_topic
     from shardlake.produce.positions import StateFile
 
@@ -53,11 +53,12 @@ def follow(
         except Undecodable:
             return None
 
+    count = Read()
+    times = Times(topic.event_time, count, tell)
     ids, ends = in_topic(servers, topic.name, saved, event_id)
     destination = Destination(
-        servers, topic.name, topic_id, sending.sender, delivery, as_event, module.event_id, module.is_parsed,
+        servers, topic.name, topic_id, sending.sender, delivery, as_event, module.event_id, module.is_parsed, times,
     )  # fmt: skip
-    count = Read()
     contents = [Content.of(place) for place in saved.places] if saved else []
     found = discovery.Discovery(patterns, contents, tell)
     follower = Follower(found, destination, state_file, saved, ids, ends, count)

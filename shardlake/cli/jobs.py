@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+from shardlake.cli.cluster import cluster_of
 from shardlake.cli.finish import drain, end, plan_drain
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import ShardlakeError
+from shardlake.patience import patiently
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
-from shardlake.storage import check
 
 app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink application.")
 
@@ -44,25 +45,24 @@ def start(
     pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: str | None = None
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
-    from shardlake.flink.cluster import Cluster
     from shardlake.flink.job import choose
     from shardlake.flink.resume import next_start
     from shardlake.flink.submit import Submission
+    from shardlake.lake.tables import must_be_in_place
     from shardlake.topics import offsets
 
     chosen = choose(pipeline, jobs, options)
-    check(settings.lake)
-    cluster = Cluster(settings.flink_rest_url)
+    patiently(lambda: must_be_in_place(settings.lake), "the lake's server")
+    cluster = cluster_of(settings)
     already = cluster.running()
     if already:
         msg = f"The jobs are running already (job {already.job_id})."
         raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")
     servers = settings.kafka_bootstrap_servers
-    firsts = {
-        topic.name: {partition: first for partition, (first, _) in offsets(servers, topic.name).items()}
-        for topic in pipeline.sources
-    }
-    begin = next_start(settings, firsts, accounted_for(pipeline, settings), savepoint)
+    found = patiently(lambda: {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}, "the broker")
+    firsts = {name: {partition: first for partition, (first, _) in of.items()} for name, of in found.items()}
+    held = patiently(lambda: accounted_for(pipeline, settings), "the broker and the lake's server")
+    begin = next_start(settings, firsts, held, savepoint)
     log = state_folder() / "logs" / "submit.log"
     submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets)
     submitted = submission.submit(begin.resume_from)
@@ -126,7 +126,10 @@ def stop() -> None:
 @app.command()
 def finish(
     ctx: typer.Context,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the jobs to reach the topic's end.")] = 300,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds for the jobs to reach the topic's end. Default: as long as they read or move."),
+    ] = None,
 ) -> None:
     """Read to the topic's present end, let every window fire, and end. `jobs run` then starts after the last record."""
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()

@@ -1,4 +1,5 @@
-"""`shardlake lake recount|uploads`: the lake's windows held against its archive, and what is left over in S3."""
+"""`shardlake lake recount|uploads|migrate`: the lake's windows held against its archive, what is left over in S3, and
+files of older versions."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shardlake.cli.output import out, print_json
+from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -88,6 +89,40 @@ def uploads(
     free = sum(not why for _, _, why in found)
     words = "removed" if abort else "not needed: remove with --abort" if free else "not needed"
     out.print(f"{len(found):,} unfinished uploads and temporary objects, {free:,} {words}")
+
+
+@app.command()
+def migrate(
+    ctx: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Write older files anew: times as instants in UTC, columns with their present names and types.
+
+    The jobs must have ended. The old files are kept.
+    """
+    from shardlake.flink.cluster import Cluster
+    from shardlake.flink.resume import must_have_ended
+    from shardlake.lake.migrate import migrate as tables_of
+    from shardlake.lake.tables import lake_tables
+
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    tables = lake_tables(settings.lake, pipeline, also_cut_off=True)
+    if Cluster(settings.flink_rest_url).running():
+        raise ShardlakeError("The jobs are running.", "End them first: `shardlake jobs finish`.")
+    must_have_ended(settings)
+    done = []
+    for one in tables_of(settings.lake, tables, err.print):
+        done.append({**asdict(one), "aside": str(one.aside)})
+        if not json:
+            out.print(f"{one.table}: {one.files:,} files; the old ones are in {one.aside}", soft_wrap=True)
+    if json:
+        print_json(done)
+    elif done:
+        out.print(
+            "The files are as this version writes them. Remove the old ones when your readers agree with the new ones."
+        )
+    else:
+        out.print("nothing to do: the files are as this version writes them")
 
 
 def unfinished(settings: Settings, older_than_hours: float) -> list[tuple[UPath, Leftover, str]]:

@@ -40,6 +40,7 @@ from shardlake.cli import (
 from shardlake.cli.output import err
 from shardlake.compose import STACK
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.extras import missing
 from shardlake.settings import local_state_folder
 from shardlake.storage import failure
 
@@ -145,7 +146,7 @@ def main() -> None:
         err.print("interrupted")
         sys.exit(130)
     except Exception as error:
-        told = _disk_full(error) or failure(error)
+        told = missing(error) if isinstance(error, ModuleNotFoundError) else _disk_full(error) or failure(error)
         if verbose or told is None:
             raise
         _end(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 import signal
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake.cli.follow import follow as follow_files
-from shardlake.cli.follow import say
+from shardlake.cli.follow import say, tell
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.exposition import ON_LOOPBACK, Address
@@ -43,6 +44,10 @@ def produce(
     ] = None,
     format: Annotated[str, typer.Option(help="The lines': auto, access, syslog or json.")] = "auto",
     log_format: Annotated[str | None, typer.Option(help="An access log's own format, as Apache's LogFormat.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Of times without a zone, as Europe/Berlin or +03:00. Default: UTC.")
+    ] = None,
+    year: Annotated[int | None, typer.Option(help="Of times without a year. Default: the latest that fits.")] = None,
     field: Annotated[list[str] | None, typer.Option(help="JSON lines: FIELD=MEMBER, again for more.")] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Read on as files grow; 'quoted*.log' finds new ones.")
@@ -85,6 +90,7 @@ def produce(
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     chosen = pipeline.topic(topic) if topic else pipeline.events_topic
+    as_event: Any = None
     metrics = None if metrics_port is None else Address(metrics_host, metrics_port)
     to = partial(Sending, pipeline, settings, chosen, ledger, metrics=metrics)
     if synthetic:
@@ -92,11 +98,14 @@ def produce(
         summary = _synthetic(to, module, rate, duration, seed, poison, with_ or [])
     else:
         module = pipeline.load_module("producers", "log_lines")
-        as_event = module.reader(format, log_format, field or (), service)
+        clock = {name: value for name, value in (("timezone", timezone), ("year", year)) if value is not None}
+        as_event = _reader(module, format, log_format, field or (), service, **clock)
         if follow:
             summary = follow_files(to, files or [], module, as_event, state, until_idle)
         else:
             summary = _file(to, (files or [""])[0], service, module.is_parsed, as_event, chosen.event_time, as_now)
+    for note in getattr(as_event, "notes", list)():
+        tell(note)
     if json:
         print_json(summary)
     else:
@@ -107,6 +116,15 @@ def produce(
                 )
                 out.print(f"{name.replace('_', ' '):<17} {shown}", markup=False)
     _conclude(summary, is_stopped=follow and until_idle is None)
+
+
+def _reader(module: Any, *options: Any, **clock: Any) -> Any:
+    """The pipeline's function from a line to an event. A pipeline of an older version knows no clock."""
+    unknown = clock.keys() - inspect.signature(module.reader).parameters.keys()
+    if unknown:
+        msg = f"This pipeline's producers/log_lines.py takes no --{sorted(unknown)[0]}."
+        raise BadInput(msg, "Leave it out, or let `reader` take it, as this project's own does.")
+    return module.reader(*options, **clock)
 
 
 def _file(
@@ -120,7 +138,7 @@ def _file(
         msg = "Standard input has no name, and cannot be read twice."
         raise BadInput(msg, "Give --service NAME, and leave out --as-now.")
     count = Read()
-    events = from_file(name, as_event, is_parsed, event_time, as_now, count)
+    events = from_file(name, as_event, is_parsed, event_time, as_now, count, tell)
     # Standard input's next line may be long in coming.
     sending = to(say=err.print, **({"batch_values": 1} if name == lines.STDIN else {}))
     summary = _send(sending, events, count)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
-from shardlake.storage import Folder, check, is_remote, move, remove
+from shardlake.storage import Folder, is_remote, move, remove
 
 STATE = ("checkpoints", "savepoints", "plans")
 
@@ -25,11 +25,12 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     from shardlake.flink.tables import GROUP
     from shardlake.groups import forget
     from shardlake.lake.accounting import rows_by_partition
+    from shardlake.lake.tables import must_be_in_place
     from shardlake.lake.uploads import abort, leftovers
     from shardlake.provision import provision
     from shardlake.topics import delete, offsets
 
-    check(settings.lake)
+    must_be_in_place(settings.lake)
     if Cluster(settings.flink_rest_url).running():
         raise ShardlakeError("The jobs are running.", "Stop them first: `shardlake jobs stop`.")
     for topic in pipeline.sources:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +13,12 @@ import typer
 from rich.markup import escape
 
 from shardlake import compose
+from shardlake.cli.launcher import detached_up
 from shardlake.cli.output import err, out, print_json
 from shardlake.cli.setup import installed
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.patience import Patience, in_sight
+from shardlake.progress import Work, of_processes
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ Data = Annotated[
     Path | None, typer.Option(help="Keep topics, schemas, offsets and the lake here. Default: thrown away at the stop.")
 ]
 OwnS3 = Annotated[bool, typer.Option("--s3", help="Keep the lake, and what the jobs keep, in an S3 server.")]
-START_SECONDS = 120
 
 
 def up(
@@ -54,31 +54,6 @@ def up(
     _run_in_foreground(ctx.obj.pipeline, port_base, data, s3=s3)
 
 
-def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) -> None:
-    """Start a launcher of its own session and wait until its stack is ready and has the pipeline's topics."""
-    state = state_folder()
-    state.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "shardlake", "--pipeline", str(pipeline), "up", "--port-base", str(port_base)]
-    command += ["--data", str(data)] if data else []
-    command += ["--s3"] if s3 else []
-    log = state / "launcher.log"
-    with log.open("wb") as file:
-        launcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True)
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        found = running_stack(state)
-        if found.get("launcher_pid") == launcher.pid and found.get("provisioned"):
-            return
-        if launcher.poll() is not None:
-            message = log.read_text().strip().removeprefix("error: ")
-            raise {2: BadInput, 3: Unavailable}.get(launcher.returncode, ShardlakeError)(message)
-        if time.monotonic() > deadline:
-            launcher.terminate()
-            msg = f"The stack was not ready after {START_SECONDS} s."
-            raise Unavailable(msg, f"Its launcher's log is {log}.")
-        time.sleep(0.05)
-
-
 def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None, *, s3: bool) -> None:
     from shardlake.pipeline import Pipeline
     from shardlake.provision import provision
@@ -93,7 +68,7 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None,
     wanted: list[int] = []
     signal.signal(signal.SIGUSR1, lambda number, _: wanted.append(number))
     try:
-        provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings))
+        provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings), stack.signs)
         _announce(running_stack(state_folder()))
         stack.mark_provisioned(restarts=True)
         _watch(stack, wanted)
@@ -146,12 +121,25 @@ def down() -> None:
         return
     launcher = psutil.Process(found["launcher_pid"])
     launcher.send_signal(signal.SIGTERM)
-    try:
-        launcher.wait(60)
-    except psutil.TimeoutExpired:
-        msg = f"The launcher (process {launcher.pid}) has not ended after 60 s."
-        raise ShardlakeError(msg, f"End it with `kill -9 {launcher.pid}`: its servers end with it.") from None
+    _await_end(launcher, [server["pid"] for server in found["servers"].values()])
     err.print(f"stopped; {found['data']} is kept" if found["kept"] else "stopped; its data is gone")
+
+
+def _await_end(launcher: psutil.Process, servers: list[int]) -> None:
+    """Wait as long as one server after the other ends, or they work at it. Raises ShardlakeError where none does."""
+    patience, work = Patience(stretched=in_sight), Work(lambda: of_processes([launcher.pid]))
+    while _runs(launcher):
+        running = sum(map(psutil.pid_exists, servers))
+        if not patience.goes_on(f"the launcher and {running} servers", running, ("work", work.count())):
+            msg = f"The launcher (process {launcher.pid}) does not end: nothing has moved for {patience.still_for}."
+            raise ShardlakeError(msg, f"End it with `kill -9 {launcher.pid}`: its servers end with it.")
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:

@@ -78,6 +78,7 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
 
 
 def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path) -> Evidence:
+    from shardlake.avro.registry import Registry
     from shardlake.flink.resume import ended_at
     from shardlake.flink.tables import GROUP
     from shardlake.lake.evidence import Evidence, collect
@@ -90,7 +91,9 @@ def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporar
     folder = run / "evidence" if run else temporary
     try:
         if run is None or topic_id(servers, topic.name) == Run.read(run).topic_id:
-            masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder))
+            versions = Registry(settings.schema_registry_url).versions(topic.subject)
+            older = [version.schema for version in reversed(versions)]
+            masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder), older)
             # Before the topic and the lake are read: files show up a moment after the offsets are committed.
             covered = ended_at(settings.jobs, topic.name) if settings.jobs_folder else {}
             is_ended = bool(covered)

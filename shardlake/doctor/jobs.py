@@ -10,9 +10,9 @@ import requests
 
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS
-from shardlake.flink.cluster import ENDED
 from shardlake.flink.inserts import NAME
 from shardlake.flink.resume import LastEnd, lost_savepoint, newest_state
+from shardlake.flink.tasks import ENDED
 from shardlake.settings import Settings
 
 LATE_INTERVALS = 5
@@ -37,12 +37,14 @@ def jobs(settings: Settings) -> Iterator[Finding]:
         words = f"the savepoint with which the jobs were {last.how} is gone: {lost}"
         fix = "Put it back from a copy. From an older state what the lake holds already would be written again."
         yield Finding("savepoint", False, words, fix)
-    if newest_kept is None and not known:
+    ended = max(known, key=lambda job: int(job["start-time"]), default=None)
+    # Where nothing is kept, a job that was cancelled or has finished was of other data, or has left nothing to lose.
+    if newest_kept is None and last is None and (ended is None or ended["state"] in ("CANCELED", "FINISHED")):
         yield Finding("jobs", True, "none has been started; `shardlake jobs run` does")
     elif last and newest_kept and last.savepoint.endswith(f"/{newest_kept.name}"):
         yield Finding("jobs", True, f"{last.how} on purpose; `shardlake jobs run` goes on")
     else:
-        cause = _innermost(settings, known[0]["jid"]) if known else "Flink, or the whole stack, was started anew"
+        cause = _innermost(settings, ended["jid"]) if ended else "Flink, or the whole stack, was started anew"
         words = f"not running, and nobody has stopped them: {cause or 'Flink names no cause'}"
         yield Finding("jobs", False, words, "`shardlake jobs run` takes up at the newest checkpoint.")
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shardlake.commands import Commands
-from shardlake.errors import Unavailable
 from shardlake.faults.disk import SmallDisk
 from shardlake.faults.load import CONSUMER, Load
 from shardlake.flink.tables import GROUP
@@ -18,7 +16,6 @@ from shardlake.stack.stack import Stack
 DOWN_SECONDS = 1
 """Between a kill and the new start."""
 
-READY_SECONDS = 60
 LAKE, CHECKPOINTS = "lake", "jobs"
 """Disks, by their folders in the stack's data."""
 
@@ -67,16 +64,6 @@ def kill(stack: Stack, *servers: str) -> None:
         stack.servers[name].kill()
 
 
-def await_ready(stack: Stack, name: str) -> None:
-    """Wait until a server that was started again answers. Raises Unavailable where it does not."""
-    deadline = time.monotonic() + READY_SECONDS
-    while not stack.servers[name].is_ready():
-        if time.monotonic() > deadline:
-            msg = f"The {name} does not answer {READY_SECONDS} s after it was started again."
-            raise Unavailable(msg, f"Its log is {stack.servers[name].log}.")
-        time.sleep(0.1)
-
-
 def _kill(name: str, *servers: str, afterwards: Act = _nothing) -> Kind:
     def inject(scene: Scene) -> None:
         kill(scene.stack, *servers)
@@ -103,7 +90,7 @@ def _full(name: str, disk: str) -> Kind:
 
 
 def _run_jobs(scene: Scene) -> None:
-    await_ready(scene.stack, "jobmanager")
+    scene.stack.await_ready("jobmanager")
     scene.commands.run("jobs", "run")
 
 

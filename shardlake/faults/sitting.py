@@ -95,7 +95,7 @@ class Sitting:
             self._started = True
             self._say(f"ready in {seconds:.1f} s")
             settings = Settings.read(**stack.settings)
-            provision(self._pipeline, settings)
+            provision(self._pipeline, settings, stack.signs)
             stack.mark_provisioned()
             commands = Commands(self._pipeline, settings, stack.state, stack.state / "logs")
             load = Load(commands, self._run, plan.rate, random.Random(f"{plan.seed} {self._run.name}").randrange(10**6))

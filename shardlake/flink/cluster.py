@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlparse
 
 import requests
 
 from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.flink import tasks
 from shardlake.flink.inserts import NAME
+from shardlake.flink.tasks import ENDED
+from shardlake.flink.watch import Watch
+from shardlake.patience import Patience
+from shardlake.progress import Use, Uses
 
-REQUEST_SECONDS = 10
+REQUEST_SECONDS = 30
+"""A busy Flink takes its time; one that is not there refuses at once."""
+LONGEST_CAUSE = 1000
+CPU_TIME = "Status.JVM.CPU.Time"
+ATTEMPTS = 5
+"""A savepoint fails now and then by a race within Flink: one of a source's subtasks writes its part before the stop has
+reached its operators, another one after. Flink refuses that mixture where an operator keeps a union list, as
+`closed-until` does (PartialFinishingNotSupportedByStateException), and restarts the job."""
+AGAIN_SECONDS = 2.0
+"""Flink needs a moment to restart the job: so long after the first failure, twice as long after the second."""
 NO_WATERMARK_MS = 2**53
 """A lag of more is that of the lowest time there is."""
-ENDED = frozenset({"FINISHED", "CANCELED", "FAILED"})
+
+
+class NotKnown(ShardlakeError):
+    """Flink does not know what it is asked for: not yet, where a job is being recovered, or no longer."""
+
+
+class SavepointFailed(ShardlakeError):
+    """Flink has not written the savepoint that was to stop a job; the job goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +72,17 @@ class Progress:
 class Cluster:
     """One Flink cluster. Every call raises Unavailable where it does not answer."""
 
-    def __init__(self, rest_url: str) -> None:
+    def __init__(
+        self,
+        rest_url: str,
+        *,
+        servers: Callable[[], Hashable] = lambda: None,
+        patience: Callable[[], Patience] = Patience,
+    ) -> None:
+        """`servers` changes as long as its processes work, for those who can see them; Flink is asked in any case.
+        `patience` begins a wait."""
         self.rest_url = rest_url.rstrip("/")
+        self._servers, self._patience = servers, patience
 
     def jobs(self) -> list[Job]:
         """All that this cluster still knows, newest first."""
@@ -66,26 +98,56 @@ class Cluster:
         found: str = self._get(f"/jobs/{job_id}/status")["status"]
         return found
 
-    def await_running(self, job_id: str, timeout_seconds: float = 60) -> None:
-        """Wait until every task runs. Raises ShardlakeError with the job's exception where it fails first."""
-        deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline:
-            job = self._get(f"/jobs/{job_id}")
-            if job["state"] in ENDED:
-                break
-            if job["vertices"] and all(vertex["status"] == "RUNNING" for vertex in job["vertices"]):
+    def await_running(self, job_id: str) -> None:
+        """Wait until every task runs, as long as something moves: see `patience`.
+
+        Raises ShardlakeError with the job's exception where it ends first, and with the state of every task where
+        nothing moves any more; Unavailable where Flink no longer answers.
+        """
+        watch = self.watch(job_id)
+        while True:
+            job = watch.look()
+            if job and job["state"] in ENDED:
+                raise watch.ended("The jobs do not run")
+            if job and tasks.run(job):
                 return
-            time.sleep(0.1)
-        msg = f"The jobs do not run: {self.exception(job_id)}"
-        raise ShardlakeError(msg, "The task manager's log tells more: `shardlake logs taskmanager`.")
+            if not watch.goes_on("the jobs' tasks"):
+                raise watch.still("The jobs do not run")
+
+    def watch(self, job_id: str, patience: Patience | None = None, *, work_counts: bool = True) -> Watch:
+        """A wait for this job, that begins now."""
+        return Watch(self, job_id, patience or self._patience(), self._servers, work_counts=work_counts)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job as Flink's REST API describes it: its state, and its vertices with a count of tasks by state."""
+        found: dict[str, Any] = self._get(f"/jobs/{job_id}")
+        return found
+
+    def cpu_times(self) -> Uses:
+        """The processor time of each manager's JVM, as Flink's metrics have it; nothing where they do not say."""
+        paths = ["/jobmanager", *(f"/taskmanagers/{one['id']}" for one in self._get("/taskmanagers")["taskmanagers"])]
+        return {
+            (path, metric["id"]): Use(float(metric["value"]) / 1e9)
+            for path in paths
+            for metric in self._get(f"{path}/metrics?get={CPU_TIME}")
+        }
+
+    def slots(self) -> str:
+        """How many task managers and slots there are, in words."""
+        overview = self._get("/overview")
+        free, total = overview["slots-available"], overview["slots-total"]
+        return f"Task managers: {overview['taskmanagers']}, with {free} of {total} slots free."
 
     def exception(self, job_id: str) -> str:
         """The first lines of what made the job fail last, '' where nothing did."""
         history = self._get(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
         if not history:
             return ""
-        causes = [line.strip() for line in history[0]["stacktrace"].splitlines() if not line.startswith("\tat")]
-        return " ".join(causes)[:1000]
+        lines = history[0]["stacktrace"].splitlines()
+        causes = [line.strip() for line in lines if line.strip() and not line.strip().startswith(("at ", "... "))]
+        whole = " ".join(causes)
+        # The root is the last, and what the others say of it is less.
+        return whole if len(whole) <= LONGEST_CAUSE else f"{whole[: LONGEST_CAUSE // 2]} … {causes[-1][:LONGEST_CAUSE]}"
 
     def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
         """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""
@@ -98,7 +160,9 @@ class Cluster:
 
     def late_events(self, job_id: str) -> int:
         """How many events the job has listed as late since it started, or was restarted: Flink's metric late_events."""
-        return sum(int(metric["sum"]) for _, metric in self._metrics(job_id, re.compile(r"\.late_events$")))
+        with suppress(NotKnown):
+            return sum(int(metric["sum"]) for _, metric in self._metrics(job_id, re.compile(r"\.late_events$")))
+        return 0
 
     def progress(self, job_id: str) -> Progress:
         """Over all sources: what is not read yet, and the lag of the watermark that is the furthest behind."""
@@ -120,40 +184,65 @@ class Cluster:
                 if match:
                     yield match, metric
 
-    def stop(self, job_id: str, folder: str, *, drain: bool, timeout_seconds: float = 120) -> str:
-        """Stop with a savepoint in `folder`; its path, or its URL in S3.
+    def stop(self, job_id: str, folder: str, *, drain: bool) -> str:
+        """Stop with a savepoint in `folder`; its path, or its URL in S3. It takes as long as something moves.
 
         With `drain` all windows fire, and the savepoint must not be resumed from: they would fire again.
+        A savepoint that fails is tried again: see ATTEMPTS.
+        Raises ShardlakeError where Flink cannot, and with the state of every task where nothing moves any more.
         """
-        trigger = self._post(f"/jobs/{job_id}/stop", {"targetDirectory": folder, "drain": drain})["request-id"]
-        deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline:
-            answer = self._get(f"/jobs/{job_id}/savepoints/{trigger}")
-            if answer["status"]["id"] == "COMPLETED":
-                operation = answer["operation"]
-                if "failure-cause" in operation:
-                    cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
-                    raise ShardlakeError(f"The jobs could not be stopped: {cause}.", "They go on; try again.")
-                self._await_end(job_id, deadline)
-                location = str(operation["location"])
-                return location if location.startswith("s3://") else urlparse(location).path  # file:/folder
-            time.sleep(0.1)
-        msg = f"The jobs were not stopped after {timeout_seconds:.0f} s."
-        raise ShardlakeError(msg, "They may yet stop: see `shardlake jobs list`.")
+        watch = self.watch(job_id)
+        trigger, location, failed, again = None, None, 0, 0.0
+        while True:
+            # What the last checkpoint covers is committed to the lake and the topics before the job is FINISHED.
+            job = watch.look()
+            if trigger is None and job and tasks.run(job) and watch.clock() >= again:
+                body = {"targetDirectory": folder, "drain": drain}
+                trigger = self._post(f"/jobs/{job_id}/stop", body)["request-id"]
+            try:
+                location = location or (trigger and self._savepoint(job_id, trigger, watch))
+            except SavepointFailed:
+                failed += 1
+                if failed == ATTEMPTS:
+                    raise
+                trigger, again = None, watch.clock() + failed * AGAIN_SECONDS
+            if job and job["state"] in ENDED:
+                if location:
+                    return location if location.startswith("s3://") else urlparse(location).path  # file:/folder
+                if trigger is None:
+                    raise watch.ended("The jobs have ended without a savepoint")
+            waited_for = "the jobs' end" if location else "the jobs' savepoint"
+            if not watch.goes_on(waited_for, location, failed, *self._checkpoint_signs(job_id, watch)):
+                what = "have written their savepoint and do not end" if location else "are not stopped"
+                raise watch.still(f"The jobs {what}", "They may yet stop: see `shardlake jobs list`.")
+
+    def _checkpoint_signs(self, job_id: str, watch: Watch) -> Iterator[Hashable]:
+        """Yield values that change while Flink writes a checkpoint or savepoint."""
+        found = watch.ask(lambda: self._get(f"/jobs/{job_id}/checkpoints")) if watch.is_long else None
+        for latest in ((found or {}).get("history") or [])[:1]:
+            yield from (latest.get(name) for name in ("id", "status", "num_acknowledged_subtasks", "processed_data"))
+
+    def _savepoint(self, job_id: str, trigger: str, watch: Watch) -> str | None:
+        """Where the savepoint is, None while it is not. Raises SavepointFailed where there will be none."""
+        answer = watch.ask(lambda: self._get(f"/jobs/{job_id}/savepoints/{trigger}"))
+        if answer is None or answer["status"]["id"] != "COMPLETED":
+            return None
+        operation = answer["operation"]
+        if "failure-cause" in operation:
+            cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
+            raise SavepointFailed(f"The jobs could not be stopped: {cause}.", "They go on; try again.")
+        return str(operation["location"])
+
+    def cancel(self, job_id: str) -> None:
+        """Have the job end now, without a savepoint; it goes on ending by itself."""
+        self._call("PATCH", f"/jobs/{job_id}?mode=cancel", None)
 
     def checkpoint(self, job_id: str) -> None:
         """Have the job begin a checkpoint now; it goes on by itself."""
         self._post(f"/jobs/{job_id}/checkpoints", {})
 
-    def _await_end(self, job_id: str, deadline: float) -> None:
-        """What the last checkpoint covers is committed to the lake and the topics before the job is FINISHED."""
-        while self.state(job_id) not in ENDED:
-            if time.monotonic() > deadline:
-                raise ShardlakeError("The jobs wrote their savepoint but have not ended.", "See `shardlake jobs list`.")
-            time.sleep(0.05)
-
     def _job(self, entry: dict[str, Any]) -> Job:
-        checkpoints = self._get(f"/jobs/{entry['jid']}/checkpoints")
+        checkpoints = self._get_known(f"/jobs/{entry['jid']}/checkpoints", {})
         latest = (checkpoints.get("latest") or {}).get("completed")
         age = time.time() - latest["latest_ack_timestamp"] / 1000 if latest else None
         return Job(
@@ -167,11 +256,18 @@ class Cluster:
         )
 
     def _restarts(self, job_id: str) -> int:
-        metrics = self._get(f"/jobs/{job_id}/metrics?get=numRestarts")
+        metrics = self._get_known(f"/jobs/{job_id}/metrics?get=numRestarts", [])
         return int(float(metrics[0]["value"])) if metrics else 0
 
     def _get(self, path: str) -> Any:
         return self._call("GET", path, None)
+
+    def _get_known(self, path: str, otherwise: Any) -> Any:
+        """Return the answer, or `otherwise` where Flink does not know yet, as of a job that is being recovered."""
+        try:
+            return self._get(path)
+        except NotKnown:
+            return otherwise
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("POST", path, body)
@@ -179,9 +275,21 @@ class Cluster:
     def _call(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         try:
             answer = requests.request(method, self.rest_url + path, json=body, timeout=REQUEST_SECONDS)
+        except requests.Timeout as error:
+            msg = f"Flink at {self.rest_url} has not answered for {REQUEST_SECONDS} s."
+            raise Unavailable(msg, "It may be busy or stopped: `shardlake status`.") from error
         except requests.RequestException as error:
             msg = f"No Flink answers at {self.rest_url}."
             raise Unavailable(msg, "Start the stack with `shardlake up`, or set FLINK_REST_URL.") from error
+        if answer.status_code >= 500:
+            msg = f"Flink at {self.rest_url} cannot answer {method} {path} now: {_plain(answer.text)}"
+            raise Unavailable(msg, "The job manager's log tells more: `shardlake logs jobmanager`.")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise NotKnown(f"Flink does not know {path}: {_plain(answer.text)}")
         if answer.status_code >= 400:
             raise ShardlakeError(f"Flink refuses {method} {path}: {answer.text[:500]}")
         return answer.json()
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())[:500]

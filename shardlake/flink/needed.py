@@ -10,9 +10,10 @@ other is kept, not longer ago than a checkpoint may take.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
-from shardlake.flink.resume import states
+from shardlake.errors import Unavailable
+from shardlake.flink.resume import State, states
 from shardlake.storage import Folder, is_remote
 
 SKEW_NS = 60 * 10**9
@@ -23,21 +24,34 @@ CHECKPOINT_TIMEOUT_NS = 600 * 10**9
 """Flink's default, execution.checkpointing.timeout."""
 
 
+ATTEMPTS = 20
+"""A running job replaces its checkpoint; so often the reading begins anew before it is given up."""
+
+
 class Needed:
     """What the checkpoints and savepoints in the jobs folder tell. Savepoints that are elsewhere are not known."""
 
     def __init__(self, jobs: Folder, names: Iterable[str]) -> None:
-        """Reads all that is kept, for these names: of uploads, or of temporary objects."""
-        kept = sorted(states(jobs), key=lambda state: state.completed_ns)
-        bounds = [state.completed_ns for state in kept[-2:-1]]
-        bounds += [state.completed_ns - CHECKPOINT_TIMEOUT_NS for state in kept[-1:]]
-        self._begun_before_ns = max(bounds, default=0) - (0 if is_remote(jobs) else SKEW_NS)
-        self._named: dict[str, str] = {}
+        """Read all states that are kept, for these names: of uploads, or of temporary objects.
+
+        Raises Unavailable where the jobs replace their checkpoints faster than they can be read.
+        """
         wanted = {name: name.encode() for name in names}
-        for state in kept:
-            for file in state.folder.iterdir() if wanted else ():
-                content = file.read_bytes()
-                self._named |= {name: str(state.folder) for name, spelt in wanted.items() if spelt in content}
+        found = states(jobs)
+        for _ in range(ATTEMPTS):
+            kept = found
+            self._named = {name: str(state.folder) for state in kept for name in _named_in(state, wanted)}
+            # Flink removes a checkpoint once a newer one is complete: while there is none, the newest was read whole.
+            # What only an older one named that has gone meanwhile, the jobs have completed.
+            found = states(jobs)
+            if set(found) <= set(kept):
+                break
+        else:
+            msg = f"The jobs replace their checkpoints in {jobs} faster than they can be read."
+            raise Unavailable(msg, "Run it again when the jobs have less to do, or have been stopped.")
+        completed_ns = sorted(state.completed_ns for state in kept)
+        bounds = completed_ns[-2:-1] + [newest_ns - CHECKPOINT_TIMEOUT_NS for newest_ns in completed_ns[-1:]]
+        self._begun_before_ns = max(bounds, default=0) - (0 if is_remote(jobs) else SKEW_NS)
 
     def why(self, name: str, began_ns: int) -> str:
         """Why it may still be needed, '' where it is not."""
@@ -46,3 +60,13 @@ class Needed:
         if began_ns >= self._begun_before_ns:
             return "the jobs may be at work on it"
         return ""
+
+
+def _named_in(state: State, wanted: Mapping[str, bytes]) -> Iterator[str]:
+    """The wanted names in the state's files; of a state that goes while it is read, those in what was still there."""
+    try:
+        for file in state.folder.iterdir() if wanted else ():
+            content = file.read_bytes()
+            yield from (name for name, spelt in wanted.items() if spelt in content)
+    except (FileNotFoundError, NotADirectoryError):  # a folder in S3 without objects is none
+        return

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from shardlake.errors import BadInput
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
-from shardlake.storage import Folder, as_url, beside, check, find, open_folder, write_whole
+from shardlake.storage import Folder, as_url, beside, check, find, is_remote, open_folder, write_whole
 
 STOPPED = "stopped"
 FINISHED = "finished"
@@ -75,8 +75,11 @@ def _newest(folder: Folder) -> State | None:
 
 def _number(state: Folder) -> int:
     """The checkpoint's number, which savepoints have too, as Flink's MetadataV3Serializer writes it."""
-    with (state / "_metadata").open("rb") as file:
-        header = file.read(_HEADER.size)
+    try:
+        with (state / "_metadata").open("rb") as file:
+            header = file.read(_HEADER.size)
+    except FileNotFoundError:  # a newer one has replaced it since it was listed
+        return -1
     return int(_HEADER.unpack(header)[2]) if len(header) == _HEADER.size else 0
 
 
@@ -101,6 +104,22 @@ def ended_at(folder: Folder, topic: str) -> dict[int, int]:
     if last is None or newest is None or not last.savepoint.endswith(newest.name):
         return {}
     return offsets_in(newest, topic)
+
+
+def must_have_ended(settings: Settings) -> None:
+    """Raise BadInput where state may name files that are not visible yet, or that must stay as they are.
+
+    A checkpoint of a crash names files that show up when it is taken up. A savepoint names files that are there; Flink
+    looks for them again, and in S3 at their sizes too.
+    """
+    last, newest = LastEnd.read(settings.jobs), newest_state(settings.jobs)
+    if newest is None or (last and last.savepoint.endswith(newest.name) and last.how == FINISHED):
+        return
+    hint = "Run them once more, and end them by `shardlake jobs finish`."
+    if last is None or not last.savepoint.endswith(newest.name):
+        raise BadInput(f"The jobs were not ended, and {newest} may name files that are not in the lake yet.", hint)
+    if is_remote(settings.lake):
+        raise BadInput(f"The jobs were stopped, and {newest} names objects that must stay as they are.", hint)
 
 
 Offsets = Mapping[str, Mapping[int, int]]

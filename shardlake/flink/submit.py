@@ -17,7 +17,7 @@ from shardlake.errors import BadInput, ShardlakeError
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import SECRET, Settings
-from shardlake.storage import S3, Folder, find, is_remote, write_whole
+from shardlake.storage import Folder, find, is_remote, write_whole
 
 CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """It plans for some seconds and ends. No class-data archive: the planner's code generation fails with one."""
@@ -79,8 +79,11 @@ def client_environment(configuration: Path | None = None) -> dict[str, str]:
     }
 
 
-def _with_s3(s3: S3) -> dict[str, str]:
-    return {"FLINK_PLUGINS_DIR": str(layout.PLUGINS_WITH_S3), **s3.environment()}
+def file_system_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that the client's JVM needs to reach a lake in S3; none for a lake in files."""
+    if not is_remote(settings.lake):
+        return {}
+    return {"FLINK_PLUGINS_DIR": str(layout.PLUGINS_WITH_S3), **settings.s3.environment()}
 
 
 class Submission:
@@ -115,7 +118,7 @@ class Submission:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**client_environment(), **REMOTE, **(_with_s3(settings.s3) if is_remote(settings.lake) else {})},
+                env={**client_environment(), **REMOTE, **file_system_environment(settings)},
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )

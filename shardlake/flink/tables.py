@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from shardlake import dead_letter
+from shardlake.avro.evolution import without_docs
 from shardlake.flink.columns import PROVENANCE, columns
 from shardlake.flink.endpoints import Endpoints
 from shardlake.pipeline import Pipeline, Topic
@@ -145,6 +146,8 @@ def _lake_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:
         "path": f"{endpoints.lake_url}/{topic.lake_table}",
         # An event without a time of its own is kept in the hour in which it arrived.
         "partition-time": f"{topic.event_time};arrival_time" if archived else str(topic.event_time),
+        # In each file's metadata: which fields there were, and how each was masked.
+        "schema": json.dumps(without_docs(pipeline.schema_of(topic)), separators=(",", ":")),
     }
     names = ", ".join([*fields, *(PROVENANCE if archived else ())])
     return f"CREATE TABLE lake.{topic.lake_table} ({names}) {_with(options)}"

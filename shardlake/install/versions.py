@@ -14,10 +14,14 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """By name."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    """Return the version of each part by its name, without the packages that are not installed."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES if _is_installed(name)}
     for table in tomllib.loads(VERSIONS.read_text()).values():
         for coordinate in table.get("with_dependencies", []) + table.get("alone", []):
             _, artifact, number, *_ = coordinate.split(":")
             found[artifact] = number
     return {**found, "python": platform.python_version()}
+
+
+def _is_installed(name: str) -> bool:
+    return any(True for _ in importlib.metadata.distributions(name=name))

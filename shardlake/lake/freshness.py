@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from shardlake.lake import footer
 from shardlake.lake.remote import open_file
 from shardlake.lake.tables import LakeTable, Range, begin_of
 from shardlake.metric import Kind, Metric, Samples, Values
@@ -81,15 +79,6 @@ class Freshness:
 def _newest(file: Folder, column: str) -> datetime | None:
     try:
         with open_file(file) as opened:
-            footer = pq.read_metadata(opened)
-    except (FileNotFoundError, pa.ArrowInvalid):  # it has gone since it was listed, or is no Parquet file
+            return footer.newest(opened, column)
+    except (FileNotFoundError, footer.NoParquet):  # it has gone since it was listed, or is no Parquet file
         return None
-    if column not in footer.schema.names:  # no job of ours has written it
-        return None
-    index = footer.schema.names.index(column)
-    groups = (footer.row_group(number).column(index).statistics for number in range(footer.num_row_groups))
-    times = [group.max for group in groups if group is not None and group.has_min_max]
-    if not times:
-        return None
-    newest: datetime = max(times)
-    return newest if newest.tzinfo else newest.replace(tzinfo=UTC)

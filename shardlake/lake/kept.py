@@ -9,10 +9,11 @@ letters, `redriven`, and `kept`, the rows of the lake with the file of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import duckdb
+import pyarrow as pa
 
 from shardlake.lake.comparison import CHUNK_BITS, by_partition, differing_chunks, number, within
 from shardlake.lake.verdict import Anomaly, Findings
@@ -70,19 +71,43 @@ def judge(kept: Kept) -> Iterator[tuple[str, str]]:
         yield "misrouted", "is a null value, and kept"
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The columns of `k` that tell which values of a field are right in the lake.
+
+    A row's value is right where it equals the value of one of `columns`, the usual one first. In a file that was
+    written with an older mask, the value must equal one of the columns that `older` has for that mask.
+    """
+
+    columns: Sequence[str]
+    older: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+LACKING = ""
+"""In place of a mask, for files that lack a field."""
+
+
 def check_kept(
     connection: duckdb.DuckDBPyConnection,
     topic: str,
-    fields: Mapping[str, Sequence[str]],
+    fields: Mapping[str, Expected],
     offsets: Mapping[int, tuple[int, int]],
     committed: Mapping[int, int],
+    differing: Iterable[tuple[str, str, str]] = (),
 ) -> Findings:
-    """`fields` are those compared, each with the columns of `k` of which one is the lake's value, the usual one first;
-    `offsets` are the first and end offsets of the topic; `committed` is how far completed checkpoints cover it."""
+    """Hold the lake against the topic.
+
+    `fields` are those compared; `offsets` are the first and end offsets of the topic; `committed` is how far completed
+    checkpoints cover it; `differing` are files that are not as the present schema says, as (field, mask, filename).
+    """
     found = Findings("the topic, against the lake and the dead letters")
     found.checked = number(connection, "SELECT count(*) FROM k")
     firsts, lasts = ({one: pair[end] for one, pair in offsets.items()} for end in (0, 1))
     connection.register("bounds", by_partition(first=firsts, last=lasts, covered=committed))
+    names = pa.schema({name: pa.string() for name in ("field", "mask", "filename")})
+    connection.register(
+        "differing", pa.Table.from_pylist([dict(zip(names.names, one, strict=True)) for one in differing], names)
+    )
     columns = ", ".join(['"partition"', '"offset"', *(f'"{field}"' for field in fields)])
     hashed = f'SELECT "partition", "offset", hash({columns}) AS h FROM'
     differ = differing_chunks(
@@ -163,13 +188,25 @@ def _places(connection: duckdb.DuckDBPyConnection, topic: str) -> Iterator[tuple
             yield f"{topic}/{partition}/{offset}", tuple(files), Kept("event", n, 0, False, False, True)
 
 
+def _differs(field: str, expected: Expected) -> str:
+    """The condition under which a row of `kept` has a wrong value in a field."""
+
+    def is_one_of(columns: Sequence[str]) -> str:
+        return "(" + " OR ".join(f'kept."{field}" IS NOT DISTINCT FROM k."{one}"' for one in columns) + ")"
+
+    def is_of(mask: str) -> str:
+        return f"kept.filename IN (SELECT filename FROM differing WHERE field = '{field}' AND mask = '{mask}')"
+
+    right = is_one_of(expected.columns)
+    for mask, columns in expected.older.items():
+        right = f"CASE WHEN {is_of(mask)} THEN {is_one_of(columns)} ELSE {right} END"
+    return f"""NOT ({right} OR (kept."{field}" IS NULL AND {is_of(LACKING)}))"""
+
+
 def _wrong_values(
-    connection: duckdb.DuckDBPyConnection, topic: str, fields: Mapping[str, Sequence[str]]
+    connection: duckdb.DuckDBPyConnection, topic: str, fields: Mapping[str, Expected]
 ) -> Iterator[Anomaly]:
-    differs = [
-        "(" + " AND ".join(f'kept."{field}" IS DISTINCT FROM k."{one}"' for one in columns) + ")"
-        for field, columns in fields.items()
-    ]
+    differs = [_differs(field, expected) for field, expected in fields.items()]
     rows = connection.execute(f"""
         SELECT "partition", "offset", kept.filename, {", ".join(differs)}
         FROM ({within("SELECT * FROM kept", "kept_differs")}) kept

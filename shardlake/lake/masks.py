@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shardlake import pii
+from shardlake.lake.written import UNMASKED, mask_of, names_of
 
 KEYED = frozenset({"hash", "truncate_network"})
+KINDS = KEYED | {"drop", "truncate_query", UNMASKED}
 URL = re.compile(rb"[A-Za-z0-9+.\-]+://")
 QUERY = re.compile(rb"[?#]")
 PORT = re.compile(rb":[0-9]{1,5}")
@@ -24,35 +26,53 @@ IPV4_PART = re.compile(rb"0|[1-9][0-9]{0,2}")
 
 
 class Masks:
-    """The masks of one schema with the keys that are known, the present one first.
+    """The masks of one schema, and of the older versions of it, with the keys that are known, the present one first.
 
     `uncompared` are the fields whose masks need a key where none is known: their columns are null.
     """
 
-    def __init__(self, schema: dict[str, Any], keys: Sequence[str]) -> None:
-        self._masks = {field["name"]: field["pii"] for field in schema["fields"] if "pii" in field}
+    def __init__(self, schema: dict[str, Any], keys: Sequence[str], older: Iterable[dict[str, Any]] = ()) -> None:
+        """`older` are versions of the schema with which files of the lake may have been written."""
+        self._masks = {field["name"]: [mask_of(field)] for field in schema["fields"]}
+        for version in older:
+            before = {field["name"]: mask_of(field) for field in version["fields"]}
+            for field in schema["fields"]:
+                masks = self._masks[field["name"]]
+                masks += [before[name] for name in names_of(field) if name in before and before[name] not in masks]
         self._keys = list(keys)
         self.key_ids = [pii.key_id(key) for key in keys]
-        self.uncompared = [name for name, mask in self._masks.items() if mask in KEYED and not keys]
+        self.uncompared = [] if keys else [name for name, masks in self._masks.items() if not KEYED.isdisjoint(masks)]
 
     def columns_of(self, name: str) -> list[str]:
-        """The columns that hold what the lake may have of a field: its own and, for each older key, `FIELD@KEYID`."""
-        older = self.key_ids[1:] if self._masks.get(name) in KEYED else []
-        return [name, *(f"{name}@{key_id}" for key_id in older)]
+        """Name the columns that hold what the lake may have of a field.
+
+        FIELD has it with the present mask, FIELD@MASK with an older mask. For each older key of a hash there is one
+        more, FIELD@KEYID or FIELD@MASK@KEYID.
+        """
+        return [one for mask in self._masks[name] for one in self._columns(name, mask)]
 
     def apply(self, name: str, column: pa.Array) -> dict[str, pa.Array]:
         """A field's values as the lake may have them, by `columns_of`."""
-        mask = self._masks.get(name)
-        if mask is None:
-            return {name: column}
+        found: dict[str, pa.Array] = {}
+        for mask in self._masks[name]:
+            found |= zip(self._columns(name, mask), self._masked(name, mask, column), strict=True)
+        return found
+
+    def _columns(self, name: str, mask: str) -> list[str]:
+        first = name if mask == self._masks[name][0] else f"{name}@{mask}"
+        return [first, *(f"{first}@{key_id}" for key_id in self.key_ids[1:] if mask in KEYED)]
+
+    def _masked(self, name: str, mask: str, column: pa.Array) -> list[pa.Array]:
+        if mask == UNMASKED:
+            return [column]
         if mask == "drop" or name in self.uncompared:
-            return {name: pa.nulls(len(column), column.type)}
+            return [pa.nulls(len(column), column.type)]
         if mask == "truncate_query":
-            return {name: _truncated(column)}
+            return [_truncated(column)]
         functions = [
             _network_or(pii.hasher(key)) if mask == "truncate_network" else pii.hasher(key) for key in self._keys
         ]
-        return dict(zip(self.columns_of(name), _of_distinct(column, functions), strict=True))
+        return _of_distinct(column, functions)
 
 
 def _of_distinct(column: pa.Array, functions: Iterable[Callable[[str], str]]) -> list[pa.Array]:

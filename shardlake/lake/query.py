@@ -78,6 +78,8 @@ def database(folders: Iterable[Folder]) -> duckdb.DuckDBPyConnection:
     remote = next((folder for folder in folders if is_remote(folder)), None)
     threads = THREADS if remote is None else REMOTE_THREADS
     connection = duckdb.connect(config={"threads": threads, "preserve_insertion_order": False})
+    # An instant is shown, and cast to a plain time, in the session's zone: by default that of this machine.
+    connection.execute("SET TimeZone = 'UTC'")
     if remote is not None:
         connection.register_filesystem(ListedFiles(remote.fs))
     return connection
@@ -105,9 +107,21 @@ def selection(table: LakeTable, files: list[Folder], *more: str) -> str:
     options = ["hive_partitioning = true", f"hive_types = {{{types}}}", "union_by_name = true"]
     source = f"read_parquet([{names}], {', '.join([*options, *(f'{name} = true' for name in more)])})"
     # Files that were written with an older schema lack its newer columns; a newer one's may have more.
-    nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in (column.split(" ", 1) for column in table.columns))
-    selected = ", ".join([*(column.split(" ", 1)[0] for column in table.columns), *more])
+    columns = [column.split(" ", 1) for column in table.columns]
+    older = [(f'"{name}"', f'"{before}"') for name, before in table.aliases]
+    kinds = dict(columns)
+    declared = [*columns, *((before, kinds[name]) for name, before in older)]
+    nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in declared)
+    selected = ", ".join([*(_read(name, kind, older) for name, kind in columns), *more])
     return f"SELECT {selected} FROM (SELECT {nothing} WHERE false UNION ALL BY NAME SELECT * FROM {source})"
+
+
+def _read(name: str, kind: str, older: list[tuple[str, str]]) -> str:
+    """A column as files of any version have it."""
+    names = [name, *(before for now, before in older if now == name)]
+    found = f"coalesce({', '.join(names)})" if len(names) > 1 else name
+    # A time is an instant, or, as older versions of this project wrote it, has no zone: here it is one in UTC.
+    return f"{found}::{kind} AS {name}" if kind == "TIMESTAMP" else f"{found} AS {name}"
 
 
 def quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shardlake.errors import Unavailable
+from shardlake.errors import BadInput, Unavailable
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.storage import Folder, check, find, is_remote
 
@@ -33,6 +33,8 @@ TYPES = {
 PROVENANCE = ("topic VARCHAR", '"partition" INTEGER', '"offset" BIGINT', "arrival_time TIMESTAMP")
 HIVE = ("year VARCHAR", "month VARCHAR", "day VARCHAR", "hour VARCHAR")
 VISIBLE = "[!._]*.parquet"
+MIGRATING = ".migrating"
+"""Below the lake's folder, what `shardlake.lake.migrate` is at work on."""
 LISTED_HOURS = 48
 LISTED_DAYS = 62
 """In S3, up to so many hours or days are listed one by one: each costs a request."""
@@ -61,7 +63,7 @@ class Range:
 class LakeTable:
     """A table: its folder, the column by whose hour it is partitioned, and its columns as DuckDB declares them.
 
-    Files that are `left_out` cannot be read.
+    Files that are `left_out` cannot be read. `aliases` are pairs of a column and a name that it had in older files.
     """
 
     name: str
@@ -69,6 +71,7 @@ class LakeTable:
     time_column: str
     columns: tuple[str, ...]
     left_out: frozenset[Folder] = frozenset()
+    aliases: tuple[tuple[str, str], ...] = ()
 
     def hours(self, within: Range = Range()) -> Iterator[Folder]:
         """The folders of the hours within a range, in order; in S3 those with visible files."""
@@ -132,18 +135,46 @@ def _touches(hour: Folder, within: Range) -> bool:
     return begin is not None and within.touches(begin, begin + HOUR)
 
 
-def lake_tables(lake: Folder, pipeline: Pipeline) -> list[LakeTable]:
-    """The pipeline's tables, whether they hold anything or not. Raises Unavailable where there is no lake, BadInput
-    where S3 does not let us in."""
+def must_be_in_place(lake: Folder) -> None:
+    """Raise BadInput where a migration was cut off while tables changed places: one may be missing.
+
+    Raises what `check` does, too.
+    """
     check(lake)
+    if find(lake / MIGRATING, "*.json"):
+        raise BadInput(f"A migration of the lake at {lake} was cut off.", "Finish it: `shardlake lake migrate`.")
+
+
+def lake_tables(lake: Folder, pipeline: Pipeline, *, also_cut_off: bool = False) -> list[LakeTable]:
+    """The pipeline's tables, whether they hold anything or not.
+
+    Raises Unavailable where there is no lake, BadInput where S3 does not let us in, and, but for `also_cut_off`, where
+    a migration was cut off.
+    """
+    if also_cut_off:
+        check(lake)
+    else:
+        must_be_in_place(lake)
     if not is_remote(lake) and not lake.is_dir():
         msg = f"There is no lake at {lake}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set LAKE_URL to a lake's folder.")
     return [
-        LakeTable(topic.lake_table, lake / topic.lake_table, str(topic.event_time), _columns(pipeline, topic))
+        LakeTable(
+            topic.lake_table,
+            lake / topic.lake_table,
+            str(topic.event_time),
+            _columns(pipeline, topic),
+            aliases=_aliases(pipeline.schema_of(topic)["fields"]),
+        )
         for topic in pipeline.topics.values()
         if topic.lake_table
     ]
+
+
+def _aliases(fields: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
+    names = {field["name"] for field in fields}
+    # A name that another field has by now is that field's.
+    return tuple((field["name"], name) for field in fields for name in field.get("aliases", ()) if name not in names)
 
 
 def _columns(pipeline: Pipeline, topic: Topic) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ reader would, windows are counted anew. The equations are in `sent`, `kept`, `re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,8 @@ import duckdb
 
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import check_files
-from shardlake.lake.kept import check_kept
+from shardlake.lake.kept import LACKING, Expected, check_kept
+from shardlake.lake.masks import KINDS
 from shardlake.lake.published import PUBLISHED, check_published
 from shardlake.lake.query import connect, quoted, selection
 from shardlake.lake.recount import Difference, Recount
@@ -24,6 +25,7 @@ from shardlake.lake.redriven import check_redriven
 from shardlake.lake.sent import check_sent
 from shardlake.lake.tables import LakeTable
 from shardlake.lake.verdict import Anomaly, Findings, Verdict
+from shardlake.lake.written import Differing, differing
 from shardlake.ledger import Run, of_run
 from shardlake.pipeline import Pipeline, Topic
 
@@ -50,7 +52,7 @@ def verify(
     findings = []
     lake = tables[0].folder.parent
     with _timed(seconds, "files"):
-        files, unreadable = check_files(lake, tables, runs)
+        files, unreadable, written = check_files(lake, tables, runs)
         tables = [replace(table, left_out=unreadable) for table in tables]
         findings.append(files)
     connection = connect(tables)
@@ -67,7 +69,9 @@ def verify(
             begins = {partition: min(one.get(partition, 0) for one in starts) for partition in evidence.first}
             findings.append(check_sent(connection, of_run(*runs), topic.name, begins, evidence.first))
     with _timed(seconds, "lake"):
-        kept = _kept(connection, pipeline, topic, evidence)
+        names = {str(file).removeprefix(f"{lake}/"): one for file, one in written.items()}
+        of_archive = {name: one for name, one in names.items() if name.startswith(f"{archive.name}/")}
+        kept = _kept(connection, pipeline, topic, evidence, differing(pipeline.schema_of(topic), of_archive))
         findings.append(kept)
     with _timed(seconds, "windows"):
         counted = recounts(tables, _instead_of_archive(evidence, topic, kept))
@@ -99,22 +103,33 @@ def _kept(
     pipeline: Pipeline,
     topic: Topic,
     evidence: Evidence,
+    older: Differing,
 ) -> Findings:
     there = [row[0] for row in connection.execute("DESCRIBE k").fetchall()]
     names = [field["name"] for field in pipeline.schema_of(topic)["fields"]]
-    fields = {
-        name: [one for one in there if one.partition("@")[0] == name]
-        for name in [*names, "arrival_time"]
-        if name not in evidence.uncompared
-    }
+    fields = {name: _expected(name, there) for name in [*names, "arrival_time"] if name not in evidence.uncompared}
     offsets = {partition: (first, evidence.end[partition]) for partition, first in evidence.first.items()}
-    found = check_kept(connection, topic.name, fields, offsets, evidence.covered)
+    files = [(name, LACKING, file) for name, lacking in older.lacking.items() for file in lacking]
+    files += [(name, mask, file) for (name, mask), masked in older.masked.items() for file in masked]
+    found = check_kept(connection, topic.name, fields, offsets, evidence.covered, files)
     if evidence.uncompared:
         found.unchecked.append(
             f"{', '.join(evidence.uncompared)}: the key with which the lake hashes them is not known here, and so "
             "their values were not compared. Name its file with SHARDLAKE_PII_KEY_FILE."
         )
     return found
+
+
+def _expected(name: str, columns: Iterable[str]) -> Expected:
+    """The columns of a field in the evidence: FIELD and FIELD@KEYID, and with an older mask FIELD@MASK, …@KEYID."""
+    present: list[str] = []
+    older: dict[str, list[str]] = {}
+    for one in columns:
+        field, _, more = one.partition("@")
+        mask = more.partition("@")[0]
+        if field == name:
+            (older.setdefault(mask, []) if mask in KINDS else present).append(one)
+    return Expected(present, older)
 
 
 def _instead_of_archive(evidence: Evidence, topic: Topic, kept: Findings) -> str | None:

@@ -179,7 +179,7 @@ def _target(pipeline: Pipeline, parallelism: int | None, port_base: int) -> Iter
         with stack:
             chosen = {"parallelism": parallelism} if parallelism else {}
             settings = Settings.read(**stack.settings, **chosen)
-            provision(pipeline, settings)
+            provision(pipeline, settings, stack.signs)
             stack.mark_provisioned()
             yield Target(
                 pipeline=pipeline, settings=settings,

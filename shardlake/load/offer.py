@@ -12,8 +12,9 @@ from typing import Any
 
 from shardlake.errors import ShardlakeError
 from shardlake.load.generator import Share, Summary, run
+from shardlake.patience import Patience, in_sight
+from shardlake.progress import Work, of_processes
 
-READY_SECONDS = 60
 END_SECONDS = 180
 """Longer than a producer waits for its last reports."""
 
@@ -47,9 +48,12 @@ class Offer:
                 process.start()
                 theirs.close()
                 self._producers.append(_Producer(process, ours, sent))
-            for producer in self._producers:
-                if not producer.pipe.poll(READY_SECONDS):
-                    raise _silent(READY_SECONDS)
+            patience = Patience(stretched=in_sight)
+            work = Work(lambda: of_processes(self.pids))
+            for number, producer in enumerate(self._producers):
+                while not producer.pipe.poll():
+                    if not patience.goes_on("the load's producers", (number, work.count())):
+                        raise _silent(patience.still_for)
                 _hear(producer)
         except BaseException:
             self.kill()
@@ -93,7 +97,7 @@ class Offer:
         late = wait(self._reports, END_SECONDS).not_done
         self.kill()
         if late:
-            raise _silent(END_SECONDS)
+            raise _silent(f"{END_SECONDS} s")
         for report in self._reports:
             report.result()
 
@@ -123,5 +127,5 @@ def _hear(producer: _Producer) -> Any:
     return answer
 
 
-def _silent(seconds: int) -> ShardlakeError:
-    return ShardlakeError(f"A producer of the load says nothing for {seconds} s.")
+def _silent(how_long: str) -> ShardlakeError:
+    return ShardlakeError(f"A producer of the load says nothing for {how_long}.")

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shardlake.errors import BadInput, Unavailable
 from shardlake.kafka_login import client
+from shardlake.patience import patiently
 
 if TYPE_CHECKING:
     from shardlake.ledger import Ledger, Place
@@ -128,7 +129,7 @@ class Delivery:
         self._handed_over: deque[tuple[float, int]] = deque()
         """When how many values had been handed over, for those that are not all reported on."""
         self._producer = Producer(producer_settings(bootstrap_servers, linger_ms) | {"error_cb": self._on_error})
-        self._check(bootstrap_servers)
+        patiently(lambda: self._check(bootstrap_servers), "the broker")
 
     @property
     def waiting(self) -> int:

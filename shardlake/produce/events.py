@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shardlake.ledger import Place
 
 POLL_SECONDS = 0.01
+AHEAD = timedelta(minutes=1)
+"""More than two clocks that are kept in step may differ."""
 
 Event = dict[str, Any]
 PLACES = 5
@@ -27,13 +29,18 @@ PLACES = 5
 
 @dataclass(slots=True)
 class Read:
-    """What was read. `refused` lines are too long for an event; places, as `access.log:17`, are the first few."""
+    """The lines that a producer has read, counted. No parser took the `unparsed` lines, the `refused` lines are too
+    long for an event, and the lines that are `ahead` have a time after now. Places, as `access.log:17`, are the first
+    few.
+    """
 
     lines: int = 0
     unparsed: int = 0
     unparsed_places: tuple[str, ...] = ()
     refused: int = 0
     refused_places: tuple[str, ...] = ()
+    ahead: int = 0
+    ahead_places: tuple[str, ...] = ()
 
     def not_parsed(self, place: str) -> None:
         """Count a line that no parser took."""
@@ -41,11 +48,43 @@ class Read:
         if self.unparsed <= PLACES:
             self.unparsed_places += (place,)
 
+    def is_ahead(self, place: str) -> None:
+        """Count a line whose time has not come."""
+        self.ahead += 1
+        if self.ahead <= PLACES:
+            self.ahead_places += (place,)
+
     def refuse(self, place: str) -> None:
         """Count a line that cannot be an event."""
         self.refused += 1
         if self.refused <= PLACES:
             self.refused_places += (place,)
+
+
+class Times:
+    """Looks at events' times and says at once where the first lies ahead of now: of such an event the jobs would make a
+    dead letter, and mostly the log's clock is in a zone east of UTC."""
+
+    def __init__(self, event_time: str | None, count: Read, say: Callable[[str], None]) -> None:
+        self._field, self._count, self._say = event_time, count, say
+        self._now = datetime.now(UTC)
+
+    def look(self, event: Event, place: str) -> None:
+        """Look at an event of a line at `place`."""
+        moment = event.get(self._field) if self._field else None
+        if not isinstance(moment, datetime) or moment.tzinfo is None or moment <= self._now:
+            return
+        self._now = datetime.now(UTC)  # asked only for a time that was ahead when it was asked last
+        if moment <= self._now + AHEAD:
+            return
+        self._count.is_ahead(place)
+        if self._count.ahead == 1:
+            hours, minutes = divmod(int((moment - self._now).total_seconds()) // 60, 60)
+            self._say(
+                f"warning: {place} is of {moment:%Y-%m-%d %H:%M:%S} UTC, {hours} h {minutes} min ahead of now. "
+                "The jobs make dead letters of events that are more than an hour ahead. "
+                "Where the log's clock is not in UTC, say --timezone."
+            )
 
 
 class Sender:
@@ -83,13 +122,15 @@ def from_file(
     event_time: str | None,
     as_now: bool,
     count: Read,
+    say: Callable[[str], None],
 ) -> Iterator[tuple[Place, Event]]:
     """The events of a file's lines by the pipeline's functions, each with its line's place; the service is the file's
     name where nothing else says it.
 
     With `as_now` it is read twice, and all event times are moved by one constant, so that the highest is now. `count`
-    is kept while reading.
+    is kept while reading; `say` gets a warning as soon as a line needs one.
     """
+    times = Times(event_time, count, say)
     service = Path(name).name.split(".")[0]
     shift = _shift(name, as_event, str(event_time)) if as_now else timedelta(0)
     for line in read(name):
@@ -102,6 +143,7 @@ def from_file(
             count.not_parsed(f"{line.source}:{line.number}")
         if shift and event_time and event.get(event_time):
             event[event_time] += shift
+        times.look(event, f"{line.source}:{line.number}")
         yield (line.source, line.number), event
 
 

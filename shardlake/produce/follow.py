@@ -20,7 +20,7 @@ from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.produce.content import Content, Sent
 from shardlake.produce.delivery import Delivery
 from shardlake.produce.discovery import QUIET_SECONDS, Discovery
-from shardlake.produce.events import Event, Read, Sender
+from shardlake.produce.events import Event, Read, Sender, Times
 from shardlake.produce.lines import Line, decoded
 from shardlake.produce.positions import State, StateFile
 from shardlake.produce.tail import Piece
@@ -77,6 +77,7 @@ class Destination:
     event: Callable[[Line, str, str], Event]
     event_id: Callable[[Event], str]
     is_parsed: Callable[[Event], bool]
+    times: Times
 
 
 class Follower:
@@ -197,6 +198,7 @@ class Follower:
         event = self._to.event(line, line.text or "", content.born.name.split(".")[0])
         if not self._to.is_parsed(event):
             self._count.not_parsed(place)
+        self._to.times.look(event, place)
         if self._ids and self._is_in_topic(event):
             content.settle(sent)
             return

@@ -14,7 +14,8 @@ from shardlake import compose
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.stack.ended import errors_in
 
-ENGINE_SECONDS = 15
+ENGINE_SECONDS = 60
+"""Longer than a busy engine takes."""
 SERVICE = "com.docker.compose.service"
 ONE_SHOT = frozenset({"setup", "jobs", "load"})
 """They end when their work is done."""
@@ -38,6 +39,8 @@ class Container:
     address: str
     said: str = field(repr=False)
     """What the engine could not do with it, or what asking after its health said last."""
+    pid: int = 0
+    """Of its first process, on the engine's machine; 0 where none runs."""
 
     @property
     def holds_ports(self) -> bool:
@@ -93,13 +96,18 @@ def why(container: Container) -> tuple[str, str]:
 
 def last_error(name: str) -> str:
     """The last line of a container's log that names an error, with the line that says what to do; '' without one."""
-    done = _run("logs", "--tail", str(TAIL_LINES), name)
-    lines = (done.stdout + done.stderr).splitlines()
+    lines = [line.decode() for line in said(name)]
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith("error: "):
             return " ".join(line.strip() for line in lines[number : number + 2]).removeprefix("error: ")[:500]
     errors = errors_in(lines)
     return errors[-1].strip()[:300] if errors else ""
+
+
+def said(name: str) -> list[bytes]:
+    """The last lines of a container's log."""
+    done = _run("logs", "--tail", str(TAIL_LINES), name)
+    return (done.stdout + done.stderr).encode().splitlines()
 
 
 def pii_key(folder: Path) -> str:
@@ -158,6 +166,7 @@ def _container(found: dict[str, Any]) -> Container:
         memory_limit_bytes=found["HostConfig"]["Memory"],
         address=", ".join(_published(found)),
         said=state["Error"] or (log[-1]["Output"].strip() if log else ""),
+        pid=state["Pid"],
     )
 
 

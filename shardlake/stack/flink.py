@@ -17,10 +17,11 @@ from typing import Any
 from shardlake.install import layout
 from shardlake.stack.java import SHORT_LIVED, TEMPORARY, java, log4j
 from shardlake.stack.ports import HOST, Ports
-from shardlake.stack.server import ServerPlan
+from shardlake.stack.server import ANSWER_SECONDS, ServerPlan
 from shardlake.storage import S3
 
 SLOTS = 4
+JOBMANAGER_GONE_SECONDS = 15
 TASK_HEAP_MB = 1024
 FRAMEWORK_HEAP_MB = 128
 AVRO = "org.apache.flink.avro.shaded.org.apache.avro.limits"
@@ -38,10 +39,20 @@ SETTINGS = {
     "web.submit.enable": "false",
     "web.cancel.enable": "false",
     "taskmanager.numberOfTaskSlots": SLOTS,
+    # One that was killed refuses the next heartbeats, and is given up after two; one that has too little of a processor
+    # answers late, and is not.
     "heartbeat.interval": "2s",
-    "heartbeat.timeout": "10s",
-    "slot.request.timeout": "60s",
+    "heartbeat.timeout": "50s",
+    # A task that is deployed, a slot that is offered, an answer of the REST API: on a busy machine each takes its time.
+    "pekko.ask.timeout": "60s",
+    "slot.request.timeout": "300s",
+    # After that without a job manager it ends.
+    "taskmanager.registration.timeout": "1800s",
+    # The default is as long as the ask's: slots of a job manager that was killed would be held for so long.
+    "taskmanager.slot.timeout": "10s",
     "classloader.check-leaked-classloader": "false",
+    # How old an answer about a job may be: with the default of 3 s `jobs run` returns so much later.
+    "web.refresh-interval": "500 ms",
     # `jobs finish` asks them how far the sources have read.
     "metrics.fetcher.update-interval": 500,
     # The job manager's own: in a job's settings it does nothing.
@@ -57,10 +68,11 @@ def jobmanager_options() -> list[str]:
     return [*SHORT_LIVED, *_wheel_opens().split()]
 
 
-def taskmanager_options() -> list[str]:
+def taskmanager_options(*, short_lived: bool = False) -> list[str]:
     """Options of the task manager's JVM: hostile lengths in Avro are refused before memory is taken for them."""
     limits = ("string.maxLength", "bytes.maxLength", "collectionItems.maxLength")
-    return ["-XX:+UseParallelGC", *(f"-D{AVRO}.{what}={MAX_VALUE_BYTES}" for what in limits), *_wheel_opens().split()]
+    compiling = SHORT_LIVED if short_lived else ["-XX:+UseParallelGC"]
+    return [*compiling, *(f"-D{AVRO}.{what}={MAX_VALUE_BYTES}" for what in limits), *_wheel_opens().split()]
 
 
 def jobmanager(folder: Path, ports: Ports, *, s3: S3 | None = None, train: bool = False) -> ServerPlan:
@@ -82,17 +94,31 @@ def jobmanager(folder: Path, ports: Ports, *, s3: S3 | None = None, train: bool 
 
 
 def taskmanager(
-    folder: Path, ports: Ports, *, pii: Mapping[str, str], s3: S3 | None = None, train: bool = False
+    folder: Path,
+    ports: Ports,
+    *,
+    pii: Mapping[str, str],
+    s3: S3 | None = None,
+    train: bool = False,
+    short_lived: bool = False,
 ) -> ServerPlan:
     """The task manager. It alone is told the key that masks PII, by the variables `pii`."""
     configuration = _configuration(folder, ports, s3)
-    options = [*taskmanager_options(), *ON_LOOPBACK, f"-Dlog4j2.configurationFile={log4j(configuration)}"]
+    options = [
+        *taskmanager_options(short_lived=short_lived),
+        *ON_LOOPBACK,
+        f"-Dlog4j2.configurationFile={log4j(configuration)}",
+    ]
     heap_mb = TASK_HEAP_MB + FRAMEWORK_HEAP_MB
+    # It only answers heartbeats, so that nothing else tells it that its job manager was killed; in containers ZooKeeper
+    # does. Until then it holds the slots that the jobs' next run needs.
+    noticing = f"-Dheartbeat.timeout={JOBMANAGER_GONE_SECONDS}s"
     return ServerPlan(
         name="taskmanager",
         command=[
             *java("taskmanager", folder, heap_mb=heap_mb, options=options, train=train),
             *_main(TASKMANAGER_MAIN, configuration, ports.flink_taskmanager_metrics),
+            noticing,
         ],
         address=f"{HOST}:{ports.flink_taskmanager_data}",
         ready=lambda: (_slots(ports) or 0) >= SLOTS,
@@ -111,7 +137,7 @@ def rest_url(ports: Ports) -> str:
 
 def _slots(ports: Ports) -> int | None:
     try:
-        with urllib.request.urlopen(f"{rest_url(ports)}/overview", timeout=1) as response:
+        with urllib.request.urlopen(f"{rest_url(ports)}/overview", timeout=ANSWER_SECONDS) as response:
             overview: dict[str, Any] = json.load(response)
     except (urllib.error.URLError, OSError, HTTPException, ValueError):
         return None

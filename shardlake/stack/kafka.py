@@ -11,7 +11,7 @@ from shardlake.errors import ShardlakeError
 from shardlake.install import layout
 from shardlake.stack.java import SHORT_LIVED, java, log4j
 from shardlake.stack.ports import HOST, Ports
-from shardlake.stack.server import ServerPlan
+from shardlake.stack.server import ANSWER_SECONDS, ServerPlan
 
 CLUSTER_ID = "c2hhcmRsYWtlLWxvY2FsMQ"
 SETTINGS = {
@@ -22,10 +22,14 @@ SETTINGS = {
     "share.coordinator.state.topic.num.partitions": 4,
     "group.initial.rebalance.delay.ms": 0,
     "message.max.bytes": 8_388_608,
-    # A broker that was killed may come back only when its old session has ended: 3 s instead of 9 s.
+    # A broker that was killed may come back only when its old session has ended: 3 s instead of 9 s. One that is too
+    # busy to renew its session for so long is fenced, and let in again by its next heartbeat: it does not end.
     "broker.session.timeout.ms": 3000,
     "broker.heartbeat.interval.ms": 500,
-    # Members that are killed are noticed in 6 s instead of 45 s.
+    # It ends where no controller has let it in by then, and on a busy machine three take their time to find each other.
+    "initial.broker.registration.timeout.ms": 600_000,
+    # Members that are killed are noticed in 6 s instead of 45 s. One that is too busy for so long loses its partitions,
+    # and joins again by itself.
     "group.consumer.session.timeout.ms": 6000,
     "group.consumer.min.session.timeout.ms": 6000,
     "group.consumer.heartbeat.interval.ms": 1000,
@@ -35,14 +39,14 @@ SETTINGS = {
 JVM_OPTIONS = ["-XX:+UseSerialGC"]
 
 
-def kafka(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
+def kafka(folder: Path, ports: Ports, *, train: bool = False, short_lived: bool = False) -> ServerPlan:
     """A broker that keeps its logs in `folder`, formatted where it is new."""
     folder.mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
     properties.write_text(_properties(folder, ports))
     if not (folder / "logs" / "meta.properties").exists():
         _format(properties)
-    options = [*JVM_OPTIONS, f"-Dlog4j2.configurationFile={log4j(folder)}"]
+    options = [*(SHORT_LIVED if short_lived else JVM_OPTIONS), f"-Dlog4j2.configurationFile={log4j(folder)}"]
     command = java("kafka", folder, heap_mb=512, options=options, train=train)
     return ServerPlan(
         name="kafka",
@@ -56,7 +60,7 @@ def kafka(folder: Path, ports: Ports, *, train: bool = False) -> ServerPlan:
 def _answers(port: int) -> bool:
     """Whether the broker serves requests: it opens its port only when it has caught up with the controller."""
     with socket.socket() as probe:
-        probe.settimeout(0.2)
+        probe.settimeout(ANSWER_SECONDS)
         return probe.connect_ex((HOST, port)) == 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from shardlake.install import layout
 from shardlake.stack.java import SHORT_LIVED, java
 from shardlake.stack.ports import HOST, Ports
-from shardlake.stack.server import ServerPlan
+from shardlake.stack.server import ANSWER_SECONDS, ServerPlan
 
 ENVIRONMENT = {
     "APICURIO_STORAGE_KIND": "sql",
@@ -56,9 +56,9 @@ def registry_url(ports: Ports) -> str:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET gets a 200 within a second."""
+    """Whether a GET gets a 200 within ANSWER_SECONDS."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as response:
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError, HTTPException):
         return False

@@ -13,6 +13,9 @@ from shardlake.errors import Unavailable
 from shardlake.pii import without_key
 from shardlake.stack.ended import errors_in
 
+ANSWER_SECONDS = 5
+"""So long may a server take for one answer, where it is asked again without an end."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:

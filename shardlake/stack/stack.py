@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ import psutil
 from shardlake.errors import BadInput, Unavailable
 from shardlake.install import layout
 from shardlake.pii import KEY_FILE, taskmanager_environment
+from shardlake.progress import Work, of_processes
 from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.java import TEMPORARY
@@ -30,11 +31,13 @@ from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
 from shardlake.stack.s3 import BUCKET, own_s3, s3
 from shardlake.stack.server import Server, ServerPlan
+from shardlake.stack.starting import await_ready
 from shardlake.storage import S3
 
-START_SECONDS = 90
 NEEDED_MEMORY_GB = 3
 NEEDED_DISK_GB = 1
+SERVERS = ("jobmanager", "taskmanager", "registry", "kafka")
+"""The slowest to start first."""
 STOP_ORDER = ("taskmanager", "jobmanager", "registry", "kafka", "s3")
 
 
@@ -49,11 +52,15 @@ class Stack:
         data: Path | None = None,
         s3: bool = False,
         train: bool = False,
+        servers: Collection[str] = SERVERS,
+        short_lived: bool = False,
     ) -> None:
         """Nothing is started yet. `state` gets the file by which other commands find this stack.
 
         With `data`, topics, schemas, offsets, checkpoints and the lake are kept there, and come back. With `s3` the
-        lake and what the jobs keep are in an S3 server of the stack's own.
+        lake and what the jobs keep are in an S3 server of the stack's own. `servers` names those of SERVERS to start.
+        With `short_lived` every JVM compiles with its quick compiler alone: cheaper for some minutes of little data,
+        slower for more.
         """
         self.ports = Ports.from_base(port_base)
         self.state = state
@@ -63,8 +70,11 @@ class Stack:
         self.has_s3 = s3
         self._s3 = own_s3(self.ports) if s3 else S3.of(os.environ)
         self._train = train
+        self._named = servers
+        self._short_lived = short_lived
         self._pii: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._work = Work(lambda: of_processes(server.pid for server in self.servers.values()))
 
     def __enter__(self) -> Stack:
         """Start, and wait until everything answers."""
@@ -107,7 +117,7 @@ class Stack:
             self._check()
             self._spawn()
             on_spawned()
-            self._await_ready(on_ready)
+            await_ready(self.servers, on_ready)
         except BaseException:
             self.stop()
             raise
@@ -190,7 +200,7 @@ class Stack:
         for left in self.data.glob(f"*/{TEMPORARY}"):
             shutil.rmtree(left)
         self._write_state(ready=False)
-        # The slowest first. Formatting Kafka's storage takes a second, in which the others already run.
+        # Formatting Kafka's storage takes a second, in which the others already run.
         for plan in self._plans():
             self.servers[plan.name] = Server(plan, logs / f"{plan.name}.log")
         self._write_state(ready=False)
@@ -198,24 +208,24 @@ class Stack:
     def _plans(self) -> Iterator[ServerPlan]:
         if self.has_s3 and self._s3:
             yield s3(self.data / "s3", self.ports, self._s3)
-        yield jobmanager(self.data / "flink", self.ports, s3=self._s3, train=self._train)
-        yield taskmanager(self.data / "flink", self.ports, pii=self._pii, s3=self._s3, train=self._train)
-        yield registry(self.data / "registry", self.ports, train=self._train)
-        yield kafka(self.data / "kafka", self.ports, train=self._train)
+        how = {"train": self._train, "short_lived": self._short_lived}
+        plans: dict[str, Callable[[], ServerPlan]] = {
+            "jobmanager": lambda: jobmanager(self.data / "flink", self.ports, s3=self._s3, train=self._train),
+            "taskmanager": lambda: taskmanager(self.data / "flink", self.ports, pii=self._pii, s3=self._s3, **how),
+            "registry": lambda: registry(self.data / "registry", self.ports, train=self._train),
+            "kafka": lambda: kafka(self.data / "kafka", self.ports, **how),
+        }
+        for name in SERVERS:
+            if name in self._named:
+                yield plans[name]()
 
-    def _await_ready(self, on_ready: Callable[[str], None]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        waiting = dict(self.servers)
-        while waiting:
-            for name, server in list(waiting.items()):
-                if server.is_ready():
-                    del waiting[name]
-                    on_ready(name)
-            if waiting and time.monotonic() > deadline:
-                name, server = next(iter(waiting.items()))
-                msg = f"The {name} was not ready after {START_SECONDS} s. Its log ends:\n{server.log_tail()}"
-                raise Unavailable(msg, f"The whole log is {server.log}.")
-            time.sleep(0.05)
+    def await_ready(self, name: str) -> None:
+        """Wait until a server that was started again answers. Raises Unavailable where it ends, or does not come to."""
+        await_ready({name: self.servers[name]})
+
+    def signs(self) -> Hashable:
+        """What changes as long as a server's process works."""
+        return self._work.count()
 
     def _write_state(
         self, *, ready: bool, seconds: float | None = None, provisioned: bool = False, restarts: bool = False

@@ -19,16 +19,17 @@ from testcontainers.compose import DockerCompose
 
 from shardlake import compose
 from shardlake.errors import Unavailable
+from shardlake.patience import Patience
 from shardlake.pipeline import Pipeline
+from shardlake.progress import Lines, Work, of_processes
 from shardlake.provision import provision
 from shardlake.settings import Settings
-from shardlake.stack.containers import Container, containers, docker, why
+from shardlake.stack.containers import Container, containers, docker, said, why
 from shardlake.stack.ports import is_taken
 from shardlake.testing.running import Running
 
 SERVERS = (*compose.BROKERS, "registry", "s3", "zookeeper", "jobmanager", "taskmanager-1", "taskmanager-2")
 """Without the application, producers and consumers: a test starts its own."""
-HEALTHY_SECONDS = 90
 PROMETHEUS_PORT = "PROMETHEUS_PORT"
 PORTS = range(30_100, 32_700)
 """Above those of `free_port_base`, below those that Linux gives to whoever asks for any."""
@@ -79,12 +80,15 @@ class RunningContainers(Running):
 
     def await_healthy(self, service: str) -> None:
         """Wait until a container does what it is for. Raises Unavailable with the cause where it does not come to."""
-        deadline = time.monotonic() + HEALTHY_SECONDS
+        patience, lines = Patience(), Lines()
+        work = Work(lambda: of_processes([pid] if (pid := self.container(service).pid) else []))
         while not (found := self.container(service)).is_well:
-            if time.monotonic() > deadline:
+            signs = (work.count(), lines.count(said(found.name))) if patience.is_long else ()
+            if not patience.goes_on(service, (found.state, found.health, found.restarts), signs):
                 cause, fix = why(found)
-                raise Unavailable(f"{service} is not healthy after {HEALTHY_SECONDS} s: {cause}.", fix)
-            time.sleep(0.2)
+                raise Unavailable(
+                    f"{service} is not healthy, and nothing has moved for {patience.still_for}: {cause}.", fix
+                )
 
 
 @contextmanager

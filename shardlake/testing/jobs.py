@@ -29,7 +29,7 @@ KEY = "a key for tests"
 
 
 @contextmanager
-def _client_environment() -> Iterator[None]:
+def mini_cluster_environment() -> Iterator[None]:
     """What PyFlink and the JVM that it starts find. Gone afterwards: a stack of the same test run would find it too."""
     before = dict(os.environ)
     os.environ.update(client_environment())
@@ -41,7 +41,7 @@ def _client_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
-@_client_environment()
+@mini_cluster_environment()
 def run_job(
     pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]], options: Mapping[str, str] | None = None
 ) -> dict[str, list[Row]]:

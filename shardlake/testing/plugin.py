@@ -1,7 +1,11 @@
-"""The pytest plugin: `shardlake_stack`, a running stack with your pipeline's topics and schemas, once a session.
+"""The pytest plugin: running servers with your pipeline's topics and schemas, started once a session.
 
-    def test_my_job(shardlake_stack):
-        shardlake_stack.shardlake("jobs", "run", "my_job")
+    def test_my_job(shardlake_stack):  # Kafka, the registry and Flink
+        stack = shardlake_stack.emptied()  # what earlier tests left is gone
+        stack.shardlake("jobs", "run", "my_job")
+
+    def test_my_producer(shardlake_broker):  # Kafka and the registry alone
+        shardlake_broker.shardlake("produce", "web.log")
 
 The pipeline is pytest's root folder, or the one named by `shardlake_pipeline` in its configuration. For a job without
 servers see `shardlake.testing.jobs`.
@@ -44,6 +48,16 @@ def shardlake_stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPa
 
     folder = pytestconfig.rootpath / pytestconfig.getini("shardlake_pipeline")
     with running_stack(folder, tmp_path_factory.mktemp("shardlake")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def shardlake_broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """As `shardlake_stack`, without Flink: half the price for tests that run no jobs."""
+    from shardlake.testing.stack import running_stack
+
+    folder = pytestconfig.rootpath / pytestconfig.getini("shardlake_pipeline")
+    with running_stack(folder, tmp_path_factory.mktemp("broker"), servers=("kafka", "registry")) as stack:
         yield stack
 
 

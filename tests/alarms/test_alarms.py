@@ -104,7 +104,8 @@ class Watched:
 
     def await_alarm(self, name: str, began: float, **labels: str) -> None:
         """It fires with these labels, a minute after `began` at the latest."""
-        wait_for(lambda: name in self.firing(**labels), FIRES_SECONDS - (time.monotonic() - began), f"{name} to fire")
+        left = FIRES_SECONDS - (time.monotonic() - began)
+        wait_for(lambda: name in self.firing(**labels), f"{name} to fire", seconds=left)
         self.alarmed.append(f"{name} {time.monotonic() - began:.0f} s")
 
     def await_quiet(self, *but: str) -> None:
@@ -127,7 +128,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Confi
         ROOT, tmp_path_factory.mktemp("state"), services=services, profiles=["obs"], checkpoint_seconds=5
     ) as containers:
         one = Watched(containers)
-        wait_for(lambda: one.value('sum(kafka_consumergroup_lag{consumergroup="traffic"})') is not None, 120, "lag")
+        wait_for(lambda: one.value('sum(kafka_consumergroup_lag{consumergroup="traffic"})') is not None, "lag")
         one.await_quiet()
         yield one
         plugin: Callable[[str], Any] = pytestconfig.pluginmanager.get_plugin
@@ -164,7 +165,7 @@ def forget(watched: Watched, group: str) -> None:
             return False
         return True
 
-    wait_for(gone, 60, f"group {group} to go")
+    wait_for(gone, f"group {group} to go")
 
 
 def test_metrics_are_named_as_prometheus_wants_them(watched: Watched) -> None:
@@ -183,7 +184,7 @@ def test_metrics_are_named_as_prometheus_wants_them(watched: Watched) -> None:
 
 def test_an_idle_stack_in_good_health_alarms_nobody_for_ten_minutes(watched: Watched) -> None:
     watched.services("stop", *PRODUCERS)
-    wait_for(lambda: watched.value("sum(kafka_consumergroup_lag > 0) or vector(0)") == 0, 120, "all to catch up")
+    wait_for(lambda: watched.value("sum(kafka_consumergroup_lag > 0) or vector(0)") == 0, "all to catch up")
     time.sleep(IDLE_SECONDS)
     assert watched.fired_within(IDLE_SECONDS) == {}
     age_seconds = watched.value('shardlake_lake_freshness_seconds{table="app_logs"}')
@@ -204,7 +205,7 @@ def test_workers_that_are_stopped(watched: Watched) -> None:
 def test_a_worker_that_hangs(watched: Watched, tmp_path: Path) -> None:
     sign = tmp_path / "hangs"
     with worker(watched, tmp_path / "pipeline", "hangs", f"SIGN = {str(sign)!r}\n{HANGS}"):
-        wait_for(sign.exists, 90, "it to hang")
+        wait_for(sign.exists, "it to hang")
         watched.await_alarm("ConsumerStalled", time.monotonic(), group="hangs")
     watched.await_quiet()
 
@@ -216,7 +217,7 @@ def test_a_worker_that_goes_back(watched: Watched) -> None:
     try:
         consumer.commit(offsets=[TopicPartition("app-logs", 0, 100)], asynchronous=False)
         committed = 'kafka_consumergroup_current_offset{consumergroup="goes-back"}'
-        wait_for(lambda: watched.value(committed), 30, "its commit")
+        wait_for(lambda: watched.value(committed), "its commit")
         began = time.monotonic()
         consumer.commit(offsets=[TopicPartition("app-logs", 0, 10)], asynchronous=False)
         watched.await_alarm("ConsumerRewound", began, group="goes-back")
@@ -228,14 +229,14 @@ def test_a_worker_that_goes_back(watched: Watched) -> None:
 
 def test_a_worker_that_is_slow(watched: Watched, tmp_path: Path) -> None:
     with worker(watched, tmp_path / "pipeline", "slow", SLOW):
-        wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="slow"} > 0)'), 60, "its lag")
+        wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="slow"} > 0)'), "its lag")
         watched.await_alarm("IteratorAgeHigh", time.monotonic(), group="slow")
     watched.await_quiet()
 
 
 def test_a_shard_that_is_hot(watched: Watched, tmp_path: Path) -> None:
     with worker(watched, tmp_path / "pipeline", "hot", SLOW_SHARD):
-        wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="hot"} > 0)'), 60, "its lag")
+        wait_for(lambda: watched.value('count(kafka_consumergroup_lag{consumergroup="hot"} > 0)'), "its lag")
         watched.await_alarm("HotShard", time.monotonic(), group="hot")
     watched.await_quiet()
 

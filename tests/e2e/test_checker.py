@@ -1,16 +1,9 @@
-"""The checker is checked: twelve bugs, planted in producers, workers, jobs and files, each seen under its name; and
-clean runs in which it sees nothing."""
+"""The checker is checked: bugs planted in workers and in files, each seen under its name, and clean runs in which it
+sees nothing. Bugs planted in producers and jobs are in test_checker_live.py."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
 
-from shardlake import topics
-from shardlake.flink.resume import LastEnd
-from shardlake.flink.submit import Submission
 from shardlake.ledger import read
-from shardlake.produce.delivery import Delivery
-from shardlake.produce.sending import open_ledger
-from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import ROOT, Topic, event, wait_for
+from shardlake.testing.stack import RunningStack
+from tests.e2e.checking import by_hand, ended, verify
+from tests.support import ROOT, Topic, event
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 REAL_LOG = ROOT.parent / "shared" / "data" / "apache_access.log"
-RATE = 1500
+RATE = 500
+JOBS = ("archive", "service_health", "sessions")
 LOADS = (
     (),
     ("--with", "late=0.05"),
@@ -44,23 +34,14 @@ LOADS = (
 
 @dataclass(frozen=True)
 class Runs:
-    """A stack on which several runs were made, all to their end; `savepoint` is from their middle."""
+    """A stack on which several runs were made, all to their end."""
 
     stack: RunningStack
     folders: list[Path]
-    savepoint: str
 
     def verify(self, exit_code: int, lake: Path | None = None, runs: list[Path] | None = None) -> dict[str, Any]:
         """The verdict, on another lake where one is given."""
-        environment = self.stack.environment | ({"LAKE_URL": str(lake)} if lake else {})
-        folders = [str(folder) for folder in (self.folders if runs is None else runs)]
-        done = subprocess.run(
-            self.stack.command("verify", *folders, "--json"),
-            capture_output=True, text=True, env=environment, timeout=120, check=False,
-        )  # fmt: skip
-        assert done.returncode == exit_code, done.stdout + done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        return verify(self.stack, exit_code, self.folders if runs is None else runs, lake)
 
     def anomalies(self, lake: Path | None = None, runs: list[Path] | None = None) -> list[dict[str, Any]]:
         """Those of a verdict that names some."""
@@ -74,33 +55,31 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def runs(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Ten runs of different kinds, one after the other, through jobs that are stopped and resumed in between."""
     folder = tmp_path_factory.mktemp("runs")
     folders: list[Path] = []
-    with running_stack(ROOT, tmp_path_factory.mktemp("state"), s3=False) as stack:
+    stack = shardlake_stack.emptied(ROOT)
 
-        def produce(*arguments: str) -> None:
-            folders.append(folder / f"{len(folders):02}")
-            stack.shardlake("produce", *arguments, "--ledger", str(folders[-1]))
+    def produce(*arguments: str) -> None:
+        folders.append(folder / f"{len(folders):02}")
+        stack.shardlake("produce", *arguments, "--ledger", str(folders[-1]))
 
-        stack.shardlake("jobs", "run")
-        for seed, load in enumerate(LOADS[:3]):
-            produce("--synthetic", "--rate", str(RATE), "--duration", "2", "--seed", str(seed), *load)
-        stack.shardlake("jobs", "stop")
-        last = LastEnd.read(Path(stack.settings.jobs_folder))
-        assert last is not None
-        for seed, load in enumerate(LOADS[3:], 3):
-            produce("--synthetic", "--rate", str(RATE), "--duration", "2", "--seed", str(seed), *load)
-        stack.shardlake("jobs", "run")
-        log = REAL_LOG if REAL_LOG.exists() else ROOT / "tests" / "data" / "access.log"
-        produce(str(log), "--as-now")
-        produce(str(log), "--service", "another")
-        produce("--follow", str(log), "--until-idle", "1")
-        (folder / "lines.json").write_text('{"ts": "2026-11-24T10:00:00Z", "msg": "one"}\nno JSON\n')
-        produce(str(folder / "lines.json"), "--format", "json")
-        stack.shardlake("jobs", "finish")
-        yield Runs(stack, folders, last.savepoint)
+    stack.shardlake("jobs", "run", *JOBS)
+    for seed, load in enumerate(LOADS[:3]):
+        produce("--synthetic", "--rate", str(RATE), "--duration", "2", "--seed", str(seed), *load)
+    stack.shardlake("jobs", "stop")
+    for seed, load in enumerate(LOADS[3:], 3):
+        produce("--synthetic", "--rate", str(RATE), "--duration", "2", "--seed", str(seed), *load)
+    stack.shardlake("jobs", "run", *JOBS)
+    log = REAL_LOG if REAL_LOG.exists() else ROOT / "tests" / "data" / "access.log"
+    produce(str(log), "--as-now")
+    produce(str(log), "--service", "another")
+    produce("--follow", str(log), "--until-idle", "1")
+    (folder / "lines.json").write_text('{"ts": "2026-11-24T10:00:00Z", "msg": "one"}\nno JSON\n')
+    produce(str(folder / "lines.json"), "--format", "json")
+    stack.shardlake("jobs", "finish")
+    return Runs(stack, folders)
 
 
 @pytest.mark.parametrize("first", [0, 5, 9])
@@ -212,26 +191,15 @@ def unarchived(lake: Path) -> Path:
     return lake
 
 
-def by_hand(runs: Runs, bug: str, lake: Path) -> subprocess.Popen[str]:
-    """The archive that was written by hand, begun."""
-    command = [sys.executable, "-m", "tests.planted.archive_by_hand", bug, str(ROOT), str(lake)]
-    return subprocess.Popen(command, cwd=ROOT, env=runs.stack.environment, stdout=subprocess.PIPE, text=True)
-
-
-def ended(worker: subprocess.Popen[str]) -> int:
-    worker.communicate(timeout=90)
-    return worker.returncode
-
-
 def test_an_archive_by_hand_without_a_bug_raises_nothing(runs: Runs, unarchived: Path) -> None:
-    assert ended(by_hand(runs, "none", unarchived)) == 0
+    assert ended(by_hand(runs.stack, "none", unarchived)) == 0
     assert runs.verify(0, unarchived)["conclusion"] == "holds"
 
 
 @pytest.mark.parametrize(("bug", "name"), [("commit-before-work", "lost-write"), ("work-before-commit", "duplicate")])
 def test_a_worker_killed_between_its_two_steps(runs: Runs, unarchived: Path, bug: str, name: str) -> None:
-    assert ended(by_hand(runs, bug, unarchived)) == -9
-    assert ended(by_hand(runs, bug, unarchived)) == 0
+    assert ended(by_hand(runs.stack, bug, unarchived)) == -9
+    assert ended(by_hand(runs.stack, bug, unarchived)) == 0
     found = runs.anomalies(unarchived)
     assert {one["name"] for one in found} == {name}
     assert 0 < len(found) <= 1000  # the batch in hand
@@ -249,93 +217,7 @@ def test_a_worker_that_reads_what_was_aborted(runs: Runs, unarchived: Path) -> N
     producer.flush(30)
     producer.abort_transaction(30)
     assert runs.verify(0)["conclusion"] == "holds"
-    assert ended(by_hand(runs, "read-uncommitted", unarchived)) == 0
+    assert ended(by_hand(runs.stack, "read-uncommitted", unarchived)) == 0
     found = runs.anomalies(unarchived)
     assert [one["name"] for one in found] == ["G1a"] * 50
     assert {one["where"].rsplit("/", 1)[0] for one in found} == {"app-logs/2"}
-
-
-def test_a_worker_that_begins_at_the_latest(runs: Runs, unarchived: Path, tmp_path: Path) -> None:
-    total = runs.verify(0)["checks"][2]["checked"]
-    worker = by_hand(runs, "reset-to-latest", unarchived)
-    assert worker.stdout is not None
-    assert worker.stdout.readline() == "assigned\n"
-    new = tmp_path / "run"
-    runs.stack.shardlake("produce", "--synthetic", "--rate", "500", "--duration", "1", "--ledger", str(new))
-    runs.folders.append(new)
-    assert ended(worker) == 0
-    found = runs.verify(1, unarchived)
-    letters = sum(1 for _ in topics.read(runs.stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
-    assert found["counts"] == {"lost-write": total - letters}
-
-
-def test_a_producer_that_asks_for_no_acknowledgement(runs: Runs, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    arguments = ["produce", "--synthetic", "--rate", "2000", "--duration", "20", "--ledger", str(run)]
-    command = [sys.executable, "-m", "tests.planted.produce_acks_0", "--pipeline", str(ROOT), *arguments]
-    environment = runs.stack.environment
-    producer = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-    def sent() -> int:
-        """As its ledger says, which has its header a moment after it is made."""
-        return sum(len(read(path).digests) for path in run.glob("*.ledger") if path.stat().st_size)
-
-    wait_for(lambda: sent() > 4_000, 60, "events on their way")
-    # While it is stopped, what comes stays in the socket, and goes with it.
-    os.kill(runs.stack.stack.servers["kafka"].pid, signal.SIGSTOP)
-    time.sleep(1)
-    runs.stack.stack.servers["kafka"].kill()
-    runs.stack.stack.restart("kafka")
-    producer.wait(120)
-    runs.folders.append(run)
-    counts = runs.verify(1)["counts"]
-    assert set(counts) == {"lost-write"}
-    (ledger,) = [read(path) for path in run.glob("*.ledger")]
-    assert counts["lost-write"] < len(ledger.digests)
-
-
-def test_dead_letters_that_were_sent_again_twice(runs: Runs, tmp_path: Path) -> None:
-    letters = list(topics.read(runs.stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))[:20]
-    run = tmp_path / "run"
-    servers = runs.stack.settings.kafka_bootstrap_servers
-    for is_noted in (True, False):
-        delivery = Delivery(servers, "app-logs", lambda _: None, 60)
-        delivery.ledger = open_ledger(servers, "app-logs", run) if is_noted else None
-        for letter in letters:
-            delivery.send(letter.value(), letter.key())
-        assert delivery.finish().is_complete
-    found = [one for one in runs.anomalies(runs=[*runs.folders, run]) if one["name"] != "lost-write"]
-    assert [one["name"] for one in found] == ["duplicate"] * 20
-    runs.folders.append(run)
-
-
-def test_jobs_resumed_from_an_older_savepoint(runs: Runs) -> None:
-    stack = runs.stack
-    refused = stack.shardlake("jobs", "run", "--from", runs.savepoint, exit_code=2)
-    assert "is older than the lake" in refused
-
-    def written() -> int:
-        return sum(pq.read_metadata(file).num_rows for file in files(runs.lake, "app_logs"))
-
-    before = written()
-    jobs = {job: dict[str, str]() for job in stack.pipeline.modules("flink_jobs")}
-    Submission(stack.pipeline, stack.settings, jobs, stack.stack.state / "older.log").submit(f"file://{runs.savepoint}")
-    wait_for(lambda: written() > before + RATE, 90, "rows that are there already")
-    stack.shardlake("jobs", "stop")
-    found = runs.verify(1)
-    assert found["counts"]["duplicate"] > RATE
-
-
-def test_without_the_broker_what_was_read_before_is_used(runs: Runs, tmp_path: Path) -> None:
-    before = runs.verify(1)["counts"]
-    refused = runs.stack.shardlake("verify", str(tmp_path), exit_code=2)
-    assert "is not the folder of a run" in refused
-    shutil.copyfile(runs.folders[0] / "run.json", tmp_path / "run.json")
-    assert "There is no ledger in" in runs.stack.shardlake("verify", str(tmp_path), exit_code=2)
-    runs.stack.stack.servers["kafka"].kill()
-    assert runs.verify(1)["counts"] == before
-    bare = tmp_path / "bare"
-    shutil.copytree(runs.folders[1], bare, ignore=shutil.ignore_patterns("evidence"))
-    assert "only its ledgers are left" in runs.stack.shardlake("verify", str(bare), exit_code=3)

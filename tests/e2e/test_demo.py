@@ -21,7 +21,7 @@ def demo(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shardlake", "--pipeline", str(ROOT), "demo", "--seconds", "6", *arguments]
     environment = {**os.environ, "SHARDLAKE_STATE": str(state), "SHARDLAKE_CHECKPOINT_SECONDS": "2"}
     command += ["--port-base", str(free_port_base())]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 def test_the_sum_of_the_demo_holds(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.stack.stack import Stack
 from shardlake.testing.stack import RunningStack, free_port_base
-from tests.e2e.test_jobs import all_accounted_for, has_rows
-from tests.support import ROOT, Topic, event, small_disk, wait_for
+from tests.e2e.lake import all_accounted_for, has_rows
+from tests.support import PATIENCE_SECONDS, ROOT, Topic, event, small_disk, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 BLOCK = b"x" * 65_536
 
@@ -41,7 +41,6 @@ def amiss(stack: RunningStack, check: str) -> str:
         capture_output=True,
         text=True,
         env=stack.environment,
-        timeout=60,
         check=False,
     )
     findings: list[dict[str, Any]] = json.loads(done.stdout)
@@ -63,11 +62,11 @@ def launched(stack: RunningStack, output: Path) -> Iterator[None]:
             return False
 
     try:
-        wait_for(is_ready, 90, "a stack that is ready")
+        wait_for(is_ready, "a stack that is ready")
         yield
     finally:
         launcher.terminate()
-        launcher.wait(60)
+        launcher.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -85,27 +84,27 @@ def test_full_disks_lose_and_double_nothing(stack: RunningStack, tmp_path: Path)
         topic = Topic(stack)
         stack.shardlake("jobs", "run")
         topic.send_events([event(number) for number in range(200)])
-        wait_for(has_rows(stack, 200), 60, "the first rows")
+        wait_for(has_rows(stack, 200), "the first rows")
 
         ballast = fill(data / "lake")
         topic.send_events([event(number) for number in range(200, 400)])
-        said = wait_for(lambda: amiss(stack, "jobs"), 60, "jobs that cannot write the lake")
+        said = wait_for(lambda: amiss(stack, "jobs"), "jobs that cannot write the lake")
         assert "No space left on device" in said
         assert "full: no space left at" in amiss(stack, "disk of the lake")
         ballast.unlink()
-        wait_for(has_rows(stack, 400), 60, "the rows after space was made in the lake")
+        wait_for(has_rows(stack, 400), "the rows after space was made in the lake")
 
         ballast = fill(data / "jobs")
         topic.send_events([event(number) for number in range(400, 600)])
-        said = wait_for(lambda: amiss(stack, "checkpoints"), 60, "checkpoints that cannot be written")
+        said = wait_for(lambda: amiss(stack, "checkpoints"), "checkpoints that cannot be written")
         assert "full: no space left at" in amiss(stack, "disk of the checkpoints")
         ballast.unlink()
-        wait_for(has_rows(stack, 600), 60, "the rows after space was made for checkpoints")
+        wait_for(has_rows(stack, 600), "the rows after space was made for checkpoints")
 
         producer = stack.start("produce", "--synthetic", "--rate", "1000", "--duration", "10")
-        wait_for(has_rows(stack, 601), 60, "the producer's first rows")
+        wait_for(has_rows(stack, 601), "the producer's first rows")
         ballast = fill(data / "kafka")
-        wait_for(lambda: "kafka is down" in output.read_text(), 60, "the launcher's word of the broker")
+        wait_for(lambda: "kafka is down" in output.read_text(), "the launcher's word of the broker")
         assert "No space left on device" in output.read_text()
         for said in (stack.shardlake("status", exit_code=3), amiss(stack, "kafka")):
             assert "exit code 1: No space left on device" in said
@@ -113,7 +112,7 @@ def test_full_disks_lose_and_double_nothing(stack: RunningStack, tmp_path: Path)
         ballast.unlink()
     with launched(stack, output):
         assert "resumed from" in stack.shardlake("jobs", "run")
-        told = producer.communicate(timeout=150)[0]
+        told = producer.communicate(timeout=PATIENCE_SECONDS)[0]
         assert producer.returncode == 0, told
         stack.shardlake("jobs", "finish")
         assert all_accounted_for(stack)

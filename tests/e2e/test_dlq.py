@@ -22,8 +22,8 @@ from shardlake.lake.tables import lake_tables
 from shardlake.redrive.letters import Letter
 from shardlake.redrive.marks import await_others, read_marks
 from shardlake.redrive.transactions import Transactions
-from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Topic, copy_pipeline, event, wait_for
+from shardlake.testing.stack import RunningStack
+from tests.support import PATIENCE_SECONDS, Topic, copy_pipeline, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -94,23 +94,31 @@ class Letters:
 
 
 @pytest.fixture(scope="module")
-def letters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Letters]:
+def letters(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Letters]:
     """The jobs run, and have put everything bad into their dead letters; so has a group of consumers."""
     folder, files = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=2), tmp_path_factory.mktemp("files")
     (folder / "consumers" / "mending.py").write_text(MENDING)
-    with pytest.MonkeyPatch.context() as patch, running_stack(folder, tmp_path_factory.mktemp("state")) as stack:
+    stack = shardlake_stack.emptied(folder)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MENDED", str(files / "mended"))
         patch.setenv("RECORDED", str(files / "recorded"))
         assert "no dead letters" in stack.shardlake("dlq", "list")
         assert "0 redriven" in stack.shardlake("dlq", "redrive", DLQ, "--yes")
-        stack.shardlake("jobs", "run")
+        stack.shardlake("jobs", "run", "archive")
         found = Letters(stack, files / "recorded", files / "mended")
         stack.shardlake("consume", "mending", "--until-caught-up", "--retries", "0", "--lanes", "process")
-        wait_for(lambda: len(found.records(DLQ)) == BAD + 3, 60, "dead letters of the jobs")
+        wait_for(lambda: len(found.records(DLQ)) == BAD + 3, "dead letters of the jobs")
         yield found
 
 
-def test_they_are_listed_by_topic_and_class_and_one_by_one(letters: Letters) -> None:
+def test_the_jobs_letters_are_listed_redriven_once_each_and_rows_of_the_lake_where_mended(letters: Letters) -> None:
+    listed_by_topic_and_class_and_one_by_one(letters)
+    sent_again_as_they_were_and_only_once(letters)
+    sent_again_once_by_a_redrive_that_is_killed_and_run_again(letters)
+    a_row_of_the_lake_where_it_is_an_event_by_now(letters)
+
+
+def listed_by_topic_and_class_and_one_by_one(letters: Letters) -> None:
     overview = {one["topic"]: (one["of"], one["by_class"]) for one in letters.listed()}
     assert overview.keys() == {DLQ, GROUP_DLQ}
     of_jobs = {"NoSchemaId": BAD, "EventTimeOutOfRange": 1, "TrailingBytes": 1, "TooLarge": 1}
@@ -142,7 +150,7 @@ def test_one_is_shown_with_its_headers_and_bytes(letters: Letters) -> None:
     assert "00000000: 0000 0000" in said
     assert f"event-{EARLY}" in said
     assert "bytes more" in said
-    (bad,) = letters.listed(DLQ, "--key", "key 7")["letters"]
+    (bad,) = letters.listed(DLQ, "--key", "key 7", "--until", letters.sent_by.isoformat())["letters"]
     said = letters.stack.shardlake("dlq", "show", DLQ, str(bad["offset"]))
     assert "6261 6420 37" in said
     assert "trace                                    7" in said
@@ -166,14 +174,14 @@ def test_what_is_wrong_is_said(letters: Letters, arguments: tuple[str, ...], sai
     assert said in letters.stack.shardlake("dlq", *arguments, exit_code=2)
 
 
-def test_those_of_the_jobs_are_sent_again_as_they_were_and_only_once(letters: Letters) -> None:
+def sent_again_as_they_were_and_only_once(letters: Letters) -> None:
     chosen = (DLQ, "--source", "app-logs-0", "--error-class", "NoSchemaId", "--limit", "10")
     before = len(letters.records())
     dry = letters.stack.shardlake("dlq", "redrive", *chosen, "--dry-run")
     assert "10 would be redriven" in dry
     assert len(letters.records()) == before
     assert letters.redrive(*chosen)["redriven"] == 10
-    redriven = wait_for(lambda: len(found := letters.redriven()) >= 10 and found, 30, "what was committed to be seen")
+    redriven = wait_for(lambda: len(found := letters.redriven()) >= 10 and found, "what was committed to be seen")
     sources = {(m.partition(), m.offset()): m for m in letters.records()}
     assert len(redriven) == 10
     for place, (message,) in redriven.items():
@@ -190,7 +198,7 @@ def test_those_of_the_jobs_are_sent_again_as_they_were_and_only_once(letters: Le
     assert one["redriven_to"] == f"app-logs/0/{message.offset()}"
 
 
-def test_a_redrive_that_is_killed_and_run_again_sends_each_once(letters: Letters) -> None:
+def sent_again_once_by_a_redrive_that_is_killed_and_run_again(letters: Letters) -> None:
     # Later ones are of records that were redriven, and are as bad as before.
     chosen = (DLQ, "--error-class", "NoSchemaId", "--until", letters.sent_by.isoformat())
     for _ in range(2):
@@ -200,8 +208,8 @@ def test_a_redrive_that_is_killed_and_run_again_sends_each_once(letters: Letters
         while "sent again" not in (line := running.stdout.readline()):
             assert line, "it has ended before it was killed"
         running.kill()
-        running.communicate(timeout=10)
-        wait_for(lambda: len(letters.redriven()) > had, 30, "what it had sent again")  # noqa: B023
+        running.communicate(timeout=PATIENCE_SECONDS)
+        wait_for(lambda: len(letters.redriven()) > had, "what it had sent again")  # noqa: B023
         assert len(letters.redriven()) < BAD
     assert letters.redrive(*chosen)["redriven"] > 0
     assert letters.redrive(*chosen)["redriven"] == 0
@@ -210,7 +218,7 @@ def test_a_redrive_that_is_killed_and_run_again_sends_each_once(letters: Letters
     assert redriven.keys() == bad
     assert {len(messages) for messages in redriven.values()} == {1}
     # The redriven ones are dead letters of their own, which are left: nothing goes round by itself.
-    wait_for(lambda: letters.counts(DLQ)["NoSchemaId"] == (BAD, BAD), 60, "the dead letters of the redriven ones")
+    wait_for(lambda: letters.counts(DLQ)["NoSchemaId"] == (BAD, BAD), "the dead letters of the redriven ones")
 
 
 def test_who_begins_last_fences_the_one_before(letters: Letters) -> None:
@@ -255,7 +263,7 @@ def test_a_value_that_was_too_large_for_the_dead_letters_is_read_from_the_source
     assert "GoneByRetention" not in said
 
 
-def test_what_is_an_event_now_is_a_row_of_the_lake_and_everything_adds_up(letters: Letters) -> None:
+def a_row_of_the_lake_where_it_is_an_event_by_now(letters: Letters) -> None:
     time.sleep(max(0.0, letters.early_sent + EARLY_SECONDS + 1 - time.monotonic()))
     assert letters.redrive(DLQ, "--key", "early")["redriven"] == 1
     letters.stack.shardlake("jobs", "finish")

@@ -6,46 +6,34 @@ import json
 import os
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from shardlake import pii
 from shardlake.storage import beside
-from shardlake.testing.stack import RunningStack, running_stack
-from tests.e2e.test_jobs import dead_letters, has_rows
+from shardlake.testing.stack import RunningStack
+from tests.e2e.lake import dead_letters, has_rows
 from tests.support import Topic, copy_pipeline, event, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.e2e
 
 Findings = dict[str, list[str]]
 LETTERS = "dead letters of app-logs"
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """A stack with a pipeline's folder and a key of its own, for this file to spoil and mend."""
-    folder = tmp_path_factory.mktemp("doctor")
-    key = folder / "key"
-    key.write_text("a key for this file alone")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(pii.KEY_FILE, str(key))
-        with running_stack(copy_pipeline(folder / "pipeline", partitions=4), folder / "state") as running:
-            yield running
+@pytest.fixture
+def stack(shardlake_stack: RunningStack, tmp_path: Path) -> RunningStack:
+    """A stack with a pipeline's folder of its own, to spoil and mend."""
+    return shardlake_stack.emptied(copy_pipeline(tmp_path / "pipeline", partitions=4))
 
 
 def amiss(stack: RunningStack, **environment: str) -> Findings:
     """What the doctor finds amiss, by check: what was found, with the fix. Disks are the machine's, and so is a check
     that was cut off: it is asked again."""
     for _ in range(3):
-        done = subprocess.run(
-            stack.command("doctor", "--json"),
-            capture_output=True, text=True, env={**stack.environment, **environment}, timeout=60, check=False,
-        )  # fmt: skip
+        done = stack.run("doctor", "--json", environment={**stack.environment, **environment})
         findings: list[dict[str, Any]] = json.loads(done.stdout)
         assert done.returncode == (0 if all(one["ok"] for one in findings) else 3)
         if not any(one["found"].startswith("no answer within") for one in findings):
@@ -104,16 +92,17 @@ def test_a_pipeline_that_cannot_be_read_is_named_and_the_servers_are_looked_at_a
     assert "topics.toml cannot be read" in found["pipeline"][0]
 
 
+@pytest.mark.thorough
 def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_the_cause(stack: RunningStack) -> None:
-    topic, key = Topic(stack), Path(os.environ[pii.KEY_FILE])
-    stack.shardlake("jobs", "run")
+    topic, key = Topic(stack), stack.stack.data / "pii.key"
+    stack.shardlake("jobs", "run", "archive")
     topic.send_events([event(number) for number in range(100)])
-    wait_for(has_rows(stack, 100), 60, "rows")
+    wait_for(has_rows(stack, 100), "rows")
     assert amiss(stack) == {}
 
     # Many dead letters at once.
     topic.send([b"\x00\x00\x00\x00\x07no event"] * 30, [b"one"] * 30)
-    wait_for(lambda: dead_letters(stack) == 30, 60, "the dead letters")
+    wait_for(lambda: dead_letters(stack) == 30, "the dead letters")
     found = amiss(stack)
     assert list(found) == [LETTERS]
     assert "30 of 130 records of the last 5 minutes, most of them" in found[LETTERS][0]
@@ -122,12 +111,12 @@ def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_
     key.rename(key.with_name("elsewhere"))
     stack.stack.restart("taskmanager")
     found = wait_for(
-        lambda: "checkpoints" in (now := amiss(stack)) and "PII" in str(now.get("jobs")) and now, 90, "the failure"
+        lambda: "checkpoints" in (now := amiss(stack)) and "PII" in str(now.get("jobs")) and now, "the failure"
     )
     assert f"The PII key cannot be read from {key}" in found["jobs"][0]
     assert "none has completed for" in found["checkpoints"][0]
     key.with_name("elsewhere").rename(key)
-    wait_for(lambda: nothing_else_is_amiss(stack), 120, "jobs that are well again")
+    wait_for(lambda: nothing_else_is_amiss(stack), "jobs that are well again")
 
     # A savepoint that is gone.
     stack.shardlake("jobs", "stop")
@@ -140,10 +129,10 @@ def test_jobs_that_fail_that_are_gone_and_whose_savepoint_is_gone_are_told_with_
     (last / "_metadata").write_bytes(metadata)
 
     # Jobs that are gone though nobody has stopped them.
-    stack.shardlake("jobs", "run")
-    wait_for(lambda: nothing_else_is_amiss(stack), 120, "jobs that run again")
+    stack.shardlake("jobs", "run", "archive")
+    wait_for(lambda: nothing_else_is_amiss(stack), "jobs that run again")
     stack.stack.restart("jobmanager")
-    found = wait_for(lambda: "flink" not in (now := amiss(stack)) and "jobs" in now and now, 120, "a new job manager")
+    found = wait_for(lambda: "flink" not in (now := amiss(stack)) and "jobs" in now and now, "a new job manager")
     assert "not running, and nobody has stopped them" in found["jobs"][0]
 
 
@@ -168,6 +157,7 @@ def test_servers_that_are_stopped_or_killed_are_named_and_nothing_hangs(stack: R
     stack.stack.restart("registry")
 
 
+@pytest.mark.thorough
 def test_an_address_where_nobody_answers_and_one_that_a_broker_does_not_advertise(stack: RunningStack) -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
@@ -184,12 +174,14 @@ def test_an_address_where_nobody_answers_and_one_that_a_broker_does_not_advertis
 
     properties = stack.stack.data / "kafka" / "server.properties"
     here = stack.settings.kafka_bootstrap_servers
-    properties.write_text(
-        properties.read_text().replace(
-            f"advertised.listeners=PLAINTEXT://{here}", "advertised.listeners=PLAINTEXT://127.0.0.1:1"
-        )
-    )
-    stack.stack.restart("kafka")
-    found = wait_for(lambda: "which does not answer" in str(now := amiss(stack)) and now, 120, "a restarted broker")
+    kept = properties.read_text()
+    listens, elsewhere = (f"advertised.listeners=PLAINTEXT://{address}" for address in (here, "127.0.0.1:1"))
+    properties.write_text(kept.replace(listens, elsewhere))
+    try:
+        stack.stack.restart("kafka")
+        found = wait_for(lambda: "which does not answer" in str(now := amiss(stack)) and now, "a restarted broker")
+    finally:
+        properties.write_text(kept)
+        stack.stack.restart("kafka")
     assert f"broker 1 advertises 127.0.0.1:1, which does not answer; you used {here}" in found["broker"][0]
     assert "advertised.listeners" in found["broker"][0]

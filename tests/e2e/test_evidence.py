@@ -12,20 +12,19 @@ from confluent_kafka import Producer
 
 from producers.poison import poison
 from producers.sample_log import lines_of_access_log
-from shardlake import dead_letter, pii, topics
+from shardlake import dead_letter, topics
 from shardlake.avro.registry import Registry
 from shardlake.errors import BadInput
 from shardlake.lake.evidence import Evidence, collect
 from shardlake.lake.masks import Masks
 from shardlake.lake.query import connect
-from shardlake.lake.tables import lake_tables
 from shardlake.ledger import digest
-from shardlake.settings import running_stack as said_of_itself
-from shardlake.testing.stack import RunningStack, running_stack
-from tests.e2e.test_jobs import has_rows
+from shardlake.testing.stack import RunningStack
+from tests.e2e.evidence import assert_the_lake_is_as_the_evidence_says, evidence_of
+from tests.e2e.lake import has_rows
 from tests.support import ROOT, Topic, copy_pipeline, event, wait_for, with_fields
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.thorough]
 
 REAL_LOG = ROOT.parent / "shared" / "data" / "apache_access.log"
 PLANTED = "alice.planted@example.org"
@@ -33,74 +32,40 @@ NEW_FIELD = {"name": "proxy", "type": ["null", "string"], "default": None, "pii"
 PROXIES = ["203.0.113.77:80", "2001:db8:1::7", "proxy.example", "", "::ffff:1.2.3.4", "1.2.3", "ünï", None]
 
 
-def evidence_of(stack: RunningStack, folder: Path, **arguments: Any) -> Evidence:
-    topic = stack.pipeline.events_topic
-    keys = pii.known_keys({}, said_of_itself(stack.stack.state))
-    masks = Masks(stack.pipeline.schema_of(topic), keys)
-    return collect(stack.settings, stack.pipeline, topic, folder, masks, **arguments)
-
-
-def assert_the_lake_is_as_the_evidence_says(stack: RunningStack, evidence: Evidence) -> int:
-    """Both ways, all columns; how many rows there are."""
-    topic = stack.pipeline.events_topic
-    connection = connect(lake_tables(stack.settings.lake, stack.pipeline))
-    connection.execute(f"CREATE VIEW lake AS SELECT * FROM {topic.lake_table}")
-    connection.execute(f"CREATE VIEW read_again AS FROM read_parquet('{evidence.topic_files}')")
-    types = {row[0]: row[1] for row in connection.execute("DESCRIBE lake").fetchall()}
-    of_evidence = {row[0]: row[1] for row in connection.execute("DESCRIBE read_again").fetchall()}
-    names = ["partition", "offset", "arrival_time", *(f["name"] for f in stack.pipeline.schema_of(topic)["fields"])]
-    assert {name: types[name] for name in names} == {name: of_evidence[name] for name in names}
-    assert of_evidence["digest"] == "UBIGINT"
-    chosen = []
-    for name in names:
-        candidates = [f'e."{name}"', *(f'e."{other}"' for other in of_evidence if other.startswith(f"{name}@"))]
-        one_of = f'CASE WHEN l."{name}" IN ({", ".join(candidates)}) THEN l."{name}" ELSE e."{name}" END'
-        chosen.append(f'{one_of if len(candidates) > 1 else candidates[0]} AS "{name}"')
-    connection.execute(
-        f"CREATE TABLE expected AS SELECT {', '.join(chosen)} FROM read_again e "
-        'LEFT JOIN lake l USING ("partition", "offset") WHERE e.state = \'event\''
-    )
-    listed = ", ".join(f'"{name}"' for name in names)
-    for one, other in (("expected", "lake"), ("lake", "expected")):
-        difference = connection.execute(f"SELECT {listed} FROM {one} EXCEPT ALL SELECT {listed} FROM {other}")
-        assert difference.fetchall() == [], f"in {one} and not in {other}"
-    return int(connection.execute("SELECT count(*) FROM expected").fetchall()[0][0])
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def finished(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Real lines, poison of all kinds, nulls and values of two schemas, archived with two keys of PII, and finished."""
     folder = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=4)
     state = tmp_path_factory.mktemp("state")
-    with running_stack(folder, state) as first:
-        log = state / "web.log"
-        now = datetime.now(UTC)
-        log.write_text("".join(f"{line}\n" for line in lines_of_access_log(1_500, now)))
-        first.shardlake("produce", str(log))
-        if REAL_LOG.exists():
-            first.shardlake("produce", str(REAL_LOG))
-        older = Topic(first)
-        older.send_events([event(number, message=f"é{number % 7}") for number in range(300)])
+    first = shardlake_stack.emptied(folder)
+    log = state / "web.log"
+    now = datetime.now(UTC)
+    log.write_text("".join(f"{line}\n" for line in lines_of_access_log(1_500, now)))
+    first.shardlake("produce", str(log))
+    if REAL_LOG.exists():
+        first.shardlake("produce", str(REAL_LOG))
+    older = Topic(first)
+    older.send_events([event(number, message=f"é{number % 7}") for number in range(300)])
 
-        stack = replace(first, pipeline=with_fields(folder, NEW_FIELD))
-        stack.shardlake("schema", "register")
-        newer = Topic(stack)
-        assert newer.encode(event(0)) != older.encode(event(0))
-        foreign = stack.pipeline.topic("service-health")
-        registry = Registry(stack.settings.schema_registry_url)
-        foreign_id = registry.schema_id(foreign.subject, stack.pipeline.schema_of(foreign))
-        bad = [value for _, value in poison(newer.encode, newer.schema, foreign_id)]
-        stack.shardlake("jobs", "run", "archive")
-        newer.send([None, *bad, None, *[older.encode(event(n, event_time=None)) for n in range(5)]])
-        newer.send_events([event(n, proxy=PROXIES[n % 8], referrer=f"https://{PLANTED}@h/{n}?q") for n in range(400)])
-        archived = sum(one[1] for one in topics.offsets(stack.settings.kafka_bootstrap_servers, "app-logs").values())
-        wait_for(has_rows(stack, archived - len(bad) - 2), 90, "the rows of the first key")
-        stack.shardlake("jobs", "stop")
-        stack.shardlake("pii", "rotate")
-        newer.send_events([event(n, proxy=PROXIES[n % 8], user_agent=PLANTED) for n in range(200)])
-        stack.shardlake("jobs", "run", "archive")
-        stack.shardlake("jobs", "finish")
-        yield stack, [None, None, *bad]
+    stack = replace(first, pipeline=with_fields(folder, NEW_FIELD))
+    stack.shardlake("schema", "register")
+    newer = Topic(stack)
+    assert newer.encode(event(0)) != older.encode(event(0))
+    foreign = stack.pipeline.topic("service-health")
+    registry = Registry(stack.settings.schema_registry_url)
+    foreign_id = registry.schema_id(foreign.subject, stack.pipeline.schema_of(foreign))
+    bad = [value for _, value in poison(newer.encode, newer.schema, foreign_id)]
+    stack.shardlake("jobs", "run", "archive")
+    newer.send([None, *bad, None, *[older.encode(event(n, event_time=None)) for n in range(5)]])
+    newer.send_events([event(n, proxy=PROXIES[n % 8], referrer=f"https://{PLANTED}@h/{n}?q") for n in range(400)])
+    archived = sum(one[1] for one in topics.offsets(stack.settings.kafka_bootstrap_servers, "app-logs").values())
+    wait_for(has_rows(stack, archived - len(bad) - 2), "the rows of the first key")
+    stack.shardlake("jobs", "stop")
+    stack.shardlake("pii", "rotate")
+    newer.send_events([event(n, proxy=PROXIES[n % 8], user_agent=PLANTED) for n in range(200)])
+    stack.shardlake("jobs", "run", "archive")
+    stack.shardlake("jobs", "finish")
+    return stack, [None, None, *bad]
 
 
 def test_the_lake_holds_what_the_topic_says_in_all_columns(finished: Any, tmp_path: Path) -> None:

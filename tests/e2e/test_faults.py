@@ -18,9 +18,9 @@ from shardlake.faults.history import read
 from shardlake.faults.kinds import KINDS
 from shardlake.faults.sitting import deck
 from shardlake.testing.stack import free_port_base
-from tests.support import ROOT, wait_for
+from tests.support import PATIENCE_SECONDS, ROOT, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 # The others are the same servers killed one by one, and jobs that are stopped: `make faults`, and tests of their own.
@@ -35,7 +35,7 @@ def faults(*arguments: str) -> list[str]:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "SHARDLAKE_CHECKPOINT_SECONDS": "2"}
-    return subprocess.run(faults(*arguments), capture_output=True, text=True, env=environment, timeout=450, check=False)
+    return subprocess.run(faults(*arguments), capture_output=True, text=True, env=environment, check=False)
 
 
 def total(ends: dict[str, int]) -> int:
@@ -109,9 +109,9 @@ def test_an_interrupted_sitting_keeps_its_history_and_leaves_no_process(tmp_path
     out = tmp_path / "out"
     command = faults("--run", str(out), "--only", "pause-taskmanager", "--port-base", str(free_port_base()))
     sitting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: [e for e in read(out / "001") if e["what"] == "injected"], 120, "a fault")
+    wait_for(lambda: [e for e in read(out / "001") if e["what"] == "injected"], "a fault")
     sitting.send_signal(signal.SIGINT)
-    output = sitting.communicate(timeout=90)[0]
+    output = sitting.communicate(timeout=PATIENCE_SECONDS)[0]
     assert sitting.returncode == 130, output
     assert not processes_of(out)
     told = [entry["what"] for entry in read(out / "001")]

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from shardlake.flink.cluster import Cluster
-from shardlake.lake.accounting import account
-from shardlake.lake.query import query
-from shardlake.lake.tables import lake_tables
 from shardlake.testing.stack import RunningStack
+from tests.e2e.lake import all_accounted_for, dead_letters, has_rows, rows
 from tests.support import START, Topic, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
 IDLE_SECONDS = 3
-
-
-def rows(stack: RunningStack, sql: str) -> list[tuple[Any, ...]]:
-    return query(sql, lake_tables(stack.settings.lake, stack.pipeline)).rows
-
-
-def all_accounted_for(stack: RunningStack) -> bool:
-    servers, lake = stack.settings.kafka_bootstrap_servers, stack.settings.lake
-    return all(one.holds for one in account(servers, stack.pipeline.events_topic, lake))
-
-
-def has_rows(stack: RunningStack, count: int) -> Callable[[], bool]:
-    def ask() -> bool:
-        return bool(rows(stack, "SELECT count(*) FROM app_logs")[0][0] >= count)
-
-    return ask
 
 
 def test_jobs_stop_resume_survive_a_kill_finish_and_start_anew(stack: RunningStack) -> None:
@@ -43,7 +23,7 @@ def test_jobs_stop_resume_survive_a_kill_finish_and_start_anew(stack: RunningSta
 
     # Half of a minute's events, then a stop: the window is open in the savepoint.
     topic.send_events([event(number) for number in range(30)])
-    wait_for(has_rows(stack, 30), 60, "rows of a running job")
+    wait_for(has_rows(stack, 30), "rows of a running job")
     stack.shardlake("jobs", "stop")
     assert rows(stack, "SELECT count(*), count(DISTINCT event_id) FROM app_logs") == [(30, 30)]
     assert rows(stack, "SELECT count(*) FROM service_health") == [(0,)]
@@ -51,11 +31,11 @@ def test_jobs_stop_resume_survive_a_kill_finish_and_start_anew(stack: RunningSta
     # The other half, and a task manager that is killed while it reads.
     assert "resumed from" in stack.shardlake("jobs", "run")
     topic.send_events([event(number) for number in range(30, 3_000)])
-    wait_for(has_rows(stack, 31), 60, "rows of the resumed job")
+    wait_for(has_rows(stack, 31), "rows of the resumed job")
     topic.send_events([event(number) for number in range(3_000, 6_000)])
-    stack.stack.servers["taskmanager"].restart()
+    stack.stack.restart("taskmanager")
     topic.send_events([event(number) for number in range(6_000, 9_000)])
-    wait_for(has_rows(stack, 9_000), 120, "rows after the kill")
+    wait_for(has_rows(stack, 9_000), "rows after the kill")
     stack.shardlake("jobs", "finish")
     assert all_accounted_for(stack)
     per_minute = rows(stack, "SELECT window_start, sum(events)::INT FROM service_health GROUP BY 1 ORDER BY 1")
@@ -72,9 +52,10 @@ def test_jobs_stop_resume_survive_a_kill_finish_and_start_anew(stack: RunningSta
     assert "not running" in stack.shardlake("jobs", "stop", exit_code=1)
 
 
+@pytest.mark.thorough
 def test_an_idle_partition_does_not_hold_back_windows(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHARDLAKE_IDLE_SECONDS", str(IDLE_SECONDS))
-    stack.shardlake("jobs", "run")
+    stack.shardlake("jobs", "run", "archive", "service_health")
     # One key, so three of four partitions get nothing; nobody finishes the job.
     Topic(stack).send_events([event(number, client_address="one client") for number in range(300)])
     sent = time.monotonic()
@@ -86,44 +67,39 @@ def test_an_idle_partition_does_not_hold_back_windows(stack: RunningStack, monke
 
     # The last event is at 4:59 and the watermark a minute behind it: the first three minutes are over. Their files
     # become visible one after the other.
-    wait_for(lambda: [events for _, events in windows()] == [60, 60, 60], 90, "windows while three partitions are idle")
+    wait_for(lambda: [events for _, events in windows()] == [60, 60, 60], "windows while three partitions are idle")
     # By now all sources are idle. Finishing fires the last windows all the same.
     time.sleep(max(0, IDLE_SECONDS + 2 - (time.monotonic() - sent)))
     stack.shardlake("jobs", "finish")
     assert rows(stack, "SELECT sum(events)::INT FROM service_health") == [(300,)]
 
 
+@pytest.mark.thorough
 def test_a_registry_that_is_down_is_waited_for(stack: RunningStack) -> None:
     """Known schemas flow on; a record whose schema must be asked for waits, and is no dead letter before the answer."""
     topic = Topic(stack)
-    stack.shardlake("jobs", "run")
+    stack.shardlake("jobs", "run", "archive", "service_health")
     topic.send_events([event(number) for number in range(400)])
     # A window has been emitted: until then the topic's serializer has not asked for its schema either.
-    wait_for(lambda: rows(stack, "SELECT count(*) FROM service_health")[0][0], 60, "windows before")
+    wait_for(lambda: rows(stack, "SELECT count(*) FROM service_health")[0][0], "windows before")
     stack.stack.servers["registry"].kill()
     topic.send_events([event(number) for number in range(400, 500)])
-    wait_for(has_rows(stack, 500), 60, "rows of a known schema while the registry is down")
+    wait_for(has_rows(stack, 500), "rows of a known schema while the registry is down")
     unknown = b"\x00" + (4711).to_bytes(4, "big") + topic.encode(event(0))[5:]
     topic.send([unknown], [b"one"])
     topic.send_events([event(number) for number in range(500, 600)])
     with pytest.raises(AssertionError, match="not within"):
-        wait_for(lambda: dead_letters(stack) > 0, 5, "a dead letter, which must not be")
+        wait_for(lambda: dead_letters(stack) > 0, "a dead letter, which must not be", seconds=5)
     assert "does not answer" in stack.shardlake("produce", "--synthetic", "--duration", "1", exit_code=3)
-    stack.stack.servers["registry"].restart()
-    wait_for(lambda: dead_letters(stack) == 1, 60, "the dead letter after the registry's answer")
-    wait_for(has_rows(stack, 600), 60, "all healthy rows")
+    stack.stack.restart("registry")
+    wait_for(lambda: dead_letters(stack) == 1, "the dead letter after the registry's answer")
+    wait_for(has_rows(stack, 600), "all healthy rows")
     stack.shardlake("jobs", "finish")
     assert all_accounted_for(stack)
 
 
-def dead_letters(stack: RunningStack) -> int:
-    from shardlake.lake.accounting import dead_letter_places
-
-    return len(dead_letter_places(stack.settings.kafka_bootstrap_servers, stack.pipeline.events_topic))
-
-
-def test_unknown_jobs_are_refused(shardlake_stack: RunningStack) -> None:
-    said = shardlake_stack.shardlake("jobs", "run", "archive", "sessionz", exit_code=2)
+def test_unknown_jobs_are_refused(stack: RunningStack) -> None:
+    said = stack.shardlake("jobs", "run", "archive", "sessionz", exit_code=2)
     assert "no job 'sessionz'" in said
     assert "archive, error_alerts, service_health, sessions" in said
-    assert not Cluster(shardlake_stack.settings.flink_rest_url).jobs()
+    assert Cluster(stack.settings.flink_rest_url).running() is None

@@ -21,10 +21,10 @@ from shardlake.lag.exporter import Exporter
 from shardlake.lag.sampling import Sampler
 from shardlake.lag.shard import Shard
 from shardlake.lag.status import Status
-from shardlake.testing.stack import RunningStack, running_stack
+from shardlake.testing.stack import RunningStack
 from tests.support import ROOT, wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.thorough]
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
 
@@ -58,9 +58,8 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_stack(ROOT, tmp_path_factory.mktemp("state")) as stack:
-        yield Cluster(stack)
+def cluster(shardlake_broker: RunningStack) -> Cluster:
+    return Cluster(shardlake_broker.emptied(ROOT))
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_a_transaction_that_is_open_is_not_waited_for_and_its_marker_is_no_recor
     assert (of(sampler, group).records, of(sampler, group).seconds) == (0, 0.0)
 
     producer.commit_transaction()
-    shard = wait_for(lambda: (one := of(sampler, group)).records and one, 10, "the transaction to be seen")
+    shard = wait_for(lambda: (one := of(sampler, group)).records and one, "the transaction to be seen")
     assert shard.records == 6  # with the marker, which nobody can know
     assert 0 < shard.seconds < 30
 
@@ -129,12 +128,12 @@ def test_a_topic_deleted_and_made_anew_with_lower_offsets(cluster: Cluster, samp
     assert (of(sampler, group).records, of(sampler, group).track.end) == (10, 50)
     topics.delete(cluster.servers, [topic])
     # With a topic its groups' offsets go, and with those a group that has no member.
-    wait_for(lambda: not sampler.sample().of(group), 20, "the group's offsets to go")
+    wait_for(lambda: not sampler.sample().of(group), "the group's offsets to go")
 
     cluster.topic(APPENDED, name=topic)
     cluster.send(topic, *[b"x"] * 5)
     cluster.commit(topic, 2, group)
-    shard = wait_for(lambda: (one := of(sampler, group)).is_measured and one, 20, "its first record that waits")
+    shard = wait_for(lambda: (one := of(sampler, group)).is_measured and one, "its first record that waits")
     assert (shard.records, shard.track.end, shard.verdict.status) == (3, 5, Status.OK)
     assert shard.seconds == pytest.approx(0, abs=10)
 
@@ -167,7 +166,7 @@ def test_many_partitions_of_which_one_topics_are_made_anew_with_fewer(cluster: C
 
     consumer.commit(offsets=[TopicPartition(wide, 229, 0)], asynchronous=False)
     consumer.close()
-    wait_for(anew, 30, "the new topic to be seen")
+    wait_for(anew, "the new topic to be seen")
     assert max(shard.partition for shard in sampler.sample().of(group) if shard.topic == wide) == 229
     assert [s.records for s in sampler.sample().of(group) if s.topic == beside] == [0] * 7
 
@@ -195,7 +194,7 @@ def test_empty_compacted_and_cut_topics(cluster: Cluster, sampler: Sampler) -> N
     group = cluster.commit(cut, 3)
     for future in cluster.admin.delete_records([TopicPartition(cut, 0, 8)]).values():
         future.result()
-    shard = wait_for(lambda: (one := of(sampler, group)).track.first == 8 and one, 20, "the records to go")
+    shard = wait_for(lambda: (one := of(sampler, group)).track.first == 8 and one, "the records to go")
     assert (shard.records, shard.verdict.status) == (12, Status.LOST)
     assert shard.verdict.reason == "5 offsets went with retention before they were read"
     assert shard.seconds is not None
@@ -218,7 +217,7 @@ def test_empty_compacted_and_cut_topics(cluster: Cluster, sampler: Sampler) -> N
     def left() -> list[Any]:
         return list(topics.read(cluster.servers, compacted))
 
-    wait_for(lambda: left()[0].offset() > 1, 60, "the topic to be compacted")
+    wait_for(lambda: left()[0].offset() > 1, "the topic to be compacted")
     group = cluster.commit(compacted, 1)
     shard = of(sampler, group)
     assert shard.records == 4  # with the holes, which nobody can know
@@ -288,7 +287,7 @@ def test_a_broker_that_stands_still_is_said_and_lag_is_told_once_it_goes_on(clus
         except (Unavailable, ValueError):
             return False
 
-    wait_for(told, 40, "the lag")  # the process that asks is started first
+    wait_for(told, "the lag")  # the process that asks is started first
     pid = cluster.stack.stack.servers["kafka"].pid
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -298,5 +297,5 @@ def test_a_broker_that_stands_still_is_said_and_lag_is_told_once_it_goes_on(clus
         assert time.monotonic() - began < REQUEST_SECONDS  # the client's own limit
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_for(told, 40, "the lag again")
+    wait_for(told, "the lag again")
     sampler.close()

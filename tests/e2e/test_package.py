@@ -28,7 +28,7 @@ from tests.managed_flink.runtime import runtime
 from tests.managed_flink.secrets_manager import SecretsManager, secrets_manager
 from tests.support import ROOT, event, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 KEY = "a key of the package's test, in Secrets Manager"
 KEY_ID = "5c22a70e"
@@ -141,14 +141,14 @@ def done(there: There, tmp_path_factory: pytest.TempPathFactory) -> Done:
     job_id = there.run()
     configuration = json.dumps([there.flink.get(f"/jobs/{job_id}/{what}") for what in ("config", "plan")])
     interval_ms = there.flink.get(f"/jobs/{job_id}/checkpoints/config")["interval"]
-    wait_for(there.has_committed_all, 120, "the first events are in a checkpoint")
+    wait_for(there.has_committed_all, "the first events are in a checkpoint")
     snapshot = cluster.stop(job_id, f"file://{folder}/snapshots", drain=False)
     stack.shardlake(
         *("produce", "--synthetic", "--rate", "1000", "--duration", str(SYNTHETIC / 1000), "--seed", "1"),
         *("--poison", str(POISON), "--ledger", ledgers[1]),
     )
     job_id = there.run(snapshot)
-    wait_for(there.has_committed_all, 120, "all events are in a checkpoint")
+    wait_for(there.has_committed_all, "all events are in a checkpoint")
     cluster.stop(job_id, f"file://{folder}/snapshots", drain=True)
     return Done(there, ledgers, interval_ms, configuration)
 

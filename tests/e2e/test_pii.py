@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,13 +13,12 @@ import pytest
 from shardlake import pii, topics
 from shardlake.lake.query import database
 from shardlake.storage import find
-from shardlake.testing.stack import RunningStack, free_port_base, running_stack
-from tests.e2e.test_jobs import all_accounted_for, has_rows, rows
-from tests.support import ROOT, Topic, command_line, event, wait_for
+from shardlake.testing.stack import RunningStack, free_port_base
+from tests.e2e.lake import all_accounted_for, has_rows, rows
+from tests.support import PATIENCE_SECONDS, Topic, command_line, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
-KEY = "planted-key-0123456789abcdef"
 ADDRESS, ADDRESS_6, MAIL = "203.0.113.211", "2001:db8:dead:beef::99", "alice.planted@example.org"
 TOKEN, PASSWORD = "tok-planted-5ecr3t", "pa55-planted"
 PLANTED = (ADDRESS, ADDRESS_6, MAIL, "alice.planted", TOKEN, PASSWORD, "planted")
@@ -52,19 +50,20 @@ def bad(topic: Topic) -> list[bytes]:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningStack]:
-    key = tmp_path / "secret" / "key"
-    key.parent.mkdir()
-    key.write_text(f"{KEY}\n")
-    monkeypatch.setenv(pii.KEY_FILE, str(key))
-    monkeypatch.setenv("SOME_PASSWORD", PASSWORD)  # Python workers have the environment, and Beam logged it whole
-    with running_stack(ROOT, tmp_path / "state") as running:
-        monkeypatch.delenv(pii.KEY_FILE)
-        yield running
+def planting(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> RunningStack:
+    """A stack whose task manager has a password in its environment: Python workers have it too, and Beam logged all of
+    it."""
+    monkeypatch.setenv("SOME_PASSWORD", PASSWORD)
+    stack.stack.restart("taskmanager")
+    monkeypatch.delenv("SOME_PASSWORD")
+    wait_for(stack.stack.servers["taskmanager"].is_ready, "the task manager")
+    return stack
 
 
-def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(stack: RunningStack, tmp_path: Path) -> None:
-    topic, key = Topic(stack), tmp_path / "secret" / "key"
+def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(planting: RunningStack, tmp_path: Path) -> None:
+    stack, topic = planting, Topic(planting)
+    key = stack.stack.data / "pii.key"
+    first = pii.read(key)
     log = tmp_path / "web.log"
     log.write_text("\n".join([*LINES, f"{FREE_TEXT} ".ljust(1_100_000, "x"), ""]))
     told = [stack.shardlake("produce", str(log), exit_code=1)]
@@ -72,14 +71,14 @@ def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(stack: Ru
     consumer = stack.start("consume", "consumers/traffic.py")
     topic.send_events([planted(number) for number in range(20)])
     topic.send(list(bad(topic)), [ADDRESS.encode()] * 6)
-    wait_for(has_rows(stack, 24), 60, "the rows of the first key")
+    wait_for(has_rows(stack, 24), "the rows of the first key")
     told.append(stack.shardlake("jobs", "stop"))
 
     told += [stack.shardlake("pii", "rotate"), stack.shardlake("jobs", "run")]
     new = key.read_text()
     assert pii.key_id(new) in stack.shardlake("pii", "key")
     topic.send_events([planted(number) for number in range(20, 30)])
-    wait_for(has_rows(stack, 34), 60, "the rows of the second key")
+    wait_for(has_rows(stack, 34), "the rows of the second key")
     told += flink_pages(stack)
     told.append(metrics(stack))
     commands = " ".join(command_line(p) for p in psutil.Process().children(recursive=True))
@@ -88,14 +87,14 @@ def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(stack: Ru
     for arguments in (["jobs", "list"], ["lag"], ["doctor"], ["status", "--json"], ["logs", "-n", "100000"]):
         told.append(stack.shardlake(*arguments))
     consumer.terminate()
-    told.append(consumer.communicate(timeout=30)[0])
+    told.append(consumer.communicate(timeout=PATIENCE_SECONDS)[0])
 
     # Who has the old key finds a person's rows, and gives it in no command line.
-    old = ("pii", "hash", "--key-file", str(key.with_name(f"key.{pii.key_id(KEY)}")))
+    old = ("pii", "hash", "--key-file", str(key.with_name(f"{key.name}.{pii.key_id(first)}")))
     asked = subprocess.run(
         stack.command(*old), input=f"{ADDRESS}\n", capture_output=True, text=True, env=stack.environment, check=True
     )
-    assert asked.stdout == f"{pii.hashed(KEY, ADDRESS)}\n"
+    assert asked.stdout == f"{pii.hashed(first, ADDRESS)}\n"
 
     # It was there to be found.
     letters = b"".join(
@@ -104,16 +103,16 @@ def test_what_is_planted_is_in_the_topics_alone_also_across_a_rotation(stack: Ru
     assert letters.count(MAIL.encode()) > 6
     assert all_accounted_for(stack)
     hashes = rows(stack, "SELECT client_address, count(*) FROM app_logs WHERE latency_ms IS NOT NULL GROUP BY 1")
-    assert dict(hashes) == {pii.hashed(KEY, ADDRESS): 20, pii.hashed(new, ADDRESS): 10}
+    assert dict(hashes) == {pii.hashed(first, ADDRESS): 20, pii.hashed(new, ADDRESS): 10}
     # And it is not.
     searched = {"output": "\n".join(told), "commands": commands, **lake_and_logs(stack)}
     assert len(searched) > 20
     for where, text in searched.items():
         text = text.replace(str(tmp_path), "")
-        for secret in (*PLANTED, KEY, new):
+        for secret in (*PLANTED, first, new):
             at = text.find(secret)
             assert at < 0, f"{secret} in {where}: {text[max(0, at - 200) : at + 200]}"
-    assert [name for name, found in known.items() if KEY in found or str(key) in found] == ["taskmanager"]
+    assert [name for name, found in known.items() if new in found or str(key) in found] == ["taskmanager"]
 
 
 def lake_and_logs(stack: RunningStack) -> dict[str, str]:
@@ -157,9 +156,9 @@ def metrics(stack: RunningStack) -> str:
         except OSError:
             return ""
 
-    found = wait_for(lambda: "shardlake-jobs" in ask() and ask(), 30, "the jobs' group in the metrics")
+    found = wait_for(lambda: "shardlake-jobs" in ask() and ask(), "the jobs' group in the metrics")
     exporter.terminate()
-    return str(found) + exporter.communicate(timeout=30)[0]
+    return str(found) + exporter.communicate(timeout=PATIENCE_SECONDS)[0]
 
 
 def environment_of(pid: int) -> str:

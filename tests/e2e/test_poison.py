@@ -18,7 +18,7 @@ from shardlake.lake.accounting import account
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
 from shardlake.testing.stack import RunningStack
-from tests.support import START, Topic, event
+from tests.support import START, Topic, copy_pipeline, event
 
 pytestmark = pytest.mark.e2e
 
@@ -55,9 +55,11 @@ class Sent:
 
 
 @pytest.fixture(scope="module")
-def sent(one_partition: RunningStack) -> Sent:
+def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Sent:
     """1,000 poison records of all kinds among healthy old events in one partition, read to the end at parallelism 1."""
-    stack, topic = one_partition, Topic(one_partition)
+    folder = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=1)
+    stack = shardlake_stack.emptied(folder, parallelism=1)
+    topic = Topic(stack)
     foreign = stack.pipeline.topic("service-health")
     from shardlake.avro.registry import Registry
 
@@ -75,7 +77,7 @@ def sent(one_partition: RunningStack) -> Sent:
             one = event(len(healthy), message="ünïcödé ✓" if len(healthy) % 5 == 0 else None)
             healthy[len(values)] = one
             values.append(topic.encode(one))
-    stack.shardlake("jobs", "run")
+    stack.shardlake("jobs", "run", "archive", "service_health")
     topic.send(values)
     stack.shardlake("jobs", "finish")
     restarts = Cluster(stack.settings.flink_rest_url).jobs()[0].restarts

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from shardlake.testing.stack import RunningStack, free_port_base, running_stack
-from tests.support import ROOT, copy_pipeline, wait_for
+from shardlake.testing.stack import RunningStack, free_port_base
+from tests.support import PATIENCE_SECONDS, ROOT, copy_pipeline, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -48,14 +47,13 @@ LIMITS = ["--max-workers", "3", "--drain-seconds", "5", "--cooldown-seconds", "4
 
 
 @pytest.fixture(scope="module")
-def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def scaling(shardlake_broker: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> RunningStack:
     folder = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=4)
     (folder / "consumers" / "slow.py").write_text(SLOW)
     (folder / "consumers" / "dying.py").write_text(DYING)
     with (folder / "schemas" / "topics.toml").open("a") as file:
         file.write(TOPICS)
-    with running_stack(folder, tmp_path_factory.mktemp("state")) as stack:
-        yield stack
+    return shardlake_broker.emptied(folder)
 
 
 def send(stack: RunningStack, topic: str, count: int, value: bytes = b"record", partition: int | None = None) -> None:
@@ -88,12 +86,12 @@ class Supervisor:
     def said(self, words: str) -> list[str]:
         return [line for line in list(self.lines) if line.startswith("scale: ") and words in line]
 
-    def wait_for(self, words: str, seconds: float) -> None:
-        wait_for(lambda: self.said(words), seconds, f"{words!r}, among {self.lines}")
+    def wait_for(self, words: str) -> None:
+        wait_for(lambda: self.said(words), f"{words!r}, among {self.lines}")
 
-    def ended(self, seconds: float = 60) -> int:
+    def ended(self) -> int:
         """Its exit code; asked to end, or by itself."""
-        code = self.process.wait(seconds)
+        code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(10)
         return code
 
@@ -103,9 +101,9 @@ def test_a_takeover_raises_the_epoch(scaling: RunningStack) -> None:
     assert "'held'" in scaling.shardlake("leases", "held", exit_code=2)
     consume = ["consume", "slow", "--topic", "held", "--group", "held", "--no-dead-letters"]
     first = scaling.start(*consume)
-    wait_for(lambda: "held" in json.dumps(scaling.shardlake("lag", "--json")), 60, "the group")
+    wait_for(lambda: "held" in json.dumps(scaling.shardlake("lag", "--json")), "the group")
     held = wait_for(
-        lambda: (one := leases(scaling, "held")) and all(lease["behind"] == 0 for lease in one) and one, 60, "all done"
+        lambda: (one := leases(scaling, "held")) and all(lease["behind"] == 0 for lease in one) and one, "all done"
     )
     assert [(lease["shard"], lease["state"], lease["epoch"], lease["checkpoint"]) for lease in held] == [
         (f"held-{number}", "held", 1, 100) for number in range(SHARDS)
@@ -114,20 +112,21 @@ def test_a_takeover_raises_the_epoch(scaling: RunningStack) -> None:
     (owner,) = {lease["owner"] for lease in held}
     (worker,) = [p.pid for p in psutil.Process(first.pid).children() if owner.endswith(f":{p.pid}")]
     os.kill(worker, signal.SIGKILL)
-    first.communicate(timeout=60)
+    first.communicate(timeout=PATIENCE_SECONDS)
     second = scaling.start(*consume)
 
     def second_epoch() -> list[dict[str, Any]]:
         return [one for one in leases(scaling, "held") if (one["epoch"], one["state"]) == (2, "held")]
 
-    taken = wait_for(lambda: len(found := second_epoch()) == SHARDS and found, 90, "all of epoch 2")
+    taken = wait_for(lambda: len(found := second_epoch()) == SHARDS and found, "all of epoch 2")
     assert taken[0]["owner"] != owner
     second.terminate()
-    assert second.wait(60) == 0
+    assert second.wait(PATIENCE_SECONDS) == 0
     assert {lease["state"] for lease in leases(scaling, "held")} == {"free"}
     assert "free" in scaling.shardlake("leases", "held")
 
 
+@pytest.mark.thorough
 def test_a_burst_brings_workers_a_stuck_shard_none_and_they_go(scaling: RunningStack) -> None:
     send(scaling, "burst", 12_000)
     # The other group's shard 3 cannot go on; what the rest of it has to do is done in no time.
@@ -135,12 +134,12 @@ def test_a_burst_brings_workers_a_stuck_shard_none_and_they_go(scaling: RunningS
     send(scaling, "stuck", 5_000, b"stuck", partition=3)
     stuck = Supervisor(scaling, "stuck", "slow", "--stuck-seconds", "8")
     burst = Supervisor(scaling, "burst", "slow")
-    burst.wait_for("2 workers instead of 1: ", 90)
-    stuck.wait_for("stuck-3 is stuck: 5,000 records behind", 90)
-    burst.wait_for("1 worker instead of 2: ", 120)
+    burst.wait_for("2 workers instead of 1: ")
+    stuck.wait_for("stuck-3 is stuck: 5,000 records behind")
+    burst.wait_for("1 worker instead of 2: ")
     assert "records a second arrive" in burst.said("1 worker instead of 2: ")[0]
     assert not stuck.said("instead of")
-    wait_for(lambda: [lease["behind"] for lease in leases(scaling, "burst")] == [0] * SHARDS, 30, "all to be done")
+    wait_for(lambda: [lease["behind"] for lease in leases(scaling, "burst")] == [0] * SHARDS, "all to be done")
     # The stuck handler would be waited for a minute; its worker ends with its supervisor, however that ends.
     stuck.process.kill()
     assert stuck.ended() == -signal.SIGKILL
@@ -151,14 +150,15 @@ def test_a_burst_brings_workers_a_stuck_shard_none_and_they_go(scaling: RunningS
 
 def test_it_ends_when_all_is_done(scaling: RunningStack) -> None:
     supervisor = Supervisor(scaling, "held", "slow", "--until-caught-up", "--group", "again")
-    assert supervisor.ended(90) == 0
+    assert supervisor.ended() == 0
     assert supervisor.said("all shards are at their ends")
     assert [lease["behind"] for lease in leases(scaling, "again")] == [0] * SHARDS
 
 
+@pytest.mark.thorough
 def test_a_worker_that_always_dies_ends_the_command(scaling: RunningStack) -> None:
     supervisor = Supervisor(scaling, "held", "dying", "--group", "dying")
-    assert supervisor.ended(150) == 1
+    assert supervisor.ended() == 1
     assert len(supervisor.said("it is started again in")) == 4
     assert "has died 5 times" in "".join(supervisor.lines)
 
@@ -169,7 +169,7 @@ def test_what_workers_wrote_down_is_the_topic(tmp_path: Path) -> None:
     environment = {**os.environ, "SHARDLAKE_STATE": str(tmp_path), "COLUMNS": "200"}
     done = subprocess.run(
         [*command, "--port-base", str(free_port_base())],
-        capture_output=True, text=True, env=environment, timeout=200, check=False,
+        capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]

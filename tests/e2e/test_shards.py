@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from shardlake import topics
 from shardlake.dead_letter import DeadLetter
 from shardlake.shards.lease import Lease
-from shardlake.testing.stack import RunningStack, running_stack
-from tests.support import Topic, command_line, copy_pipeline, event, wait_for
+from shardlake.testing.stack import RunningStack
+from tests.support import PATIENCE_SECONDS, Topic, command_line, copy_pipeline, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -58,14 +57,14 @@ def process_record(record):
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def shards(shardlake_broker: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> RunningStack:
     """A stack, and consumers that write down what they do."""
     folder = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=4)
     for name, text in {"recorder": RECORDER, "failing": FAILING, "exiting": EXITING}.items():
         (folder / "consumers" / f"{name}.py").write_text(text.replace("from recorder", "from consumers.recorder"))
-    with running_stack(folder, tmp_path_factory.mktemp("state")) as stack:
-        Topic(stack).send_events([event(number) for number in range(2000)])
-        yield stack
+    broker = shardlake_broker.emptied(folder)
+    Topic(broker).send_events([event(number) for number in range(2000)])
+    return broker
 
 
 @pytest.fixture
@@ -117,7 +116,7 @@ def caught_up(stack: RunningStack, group: str) -> bool:
 def stop(*processes: subprocess.Popen[str]) -> list[str]:
     for process in processes:
         process.terminate()
-    return [process.communicate(timeout=60)[0] for process in processes]
+    return [process.communicate(timeout=PATIENCE_SECONDS)[0] for process in processes]
 
 
 def worker_of(command: subprocess.Popen[str]) -> int:
@@ -127,7 +126,7 @@ def worker_of(command: subprocess.Popen[str]) -> int:
         children = psutil.Process(command.pid).children()
         return [one.pid for one in children if "spawn_main" in command_line(one)]
 
-    (pid,) = wait_for(found, 30, "the worker's process")
+    (pid,) = wait_for(found, "the worker's process")
     return int(pid)
 
 
@@ -139,12 +138,12 @@ def test_hand_overs_double_nothing(
     group = f"hand-over-{protocol}"
     arguments = ("consume", "recorder", "--group", group, "--factor", "4", "--protocol", protocol)
     first = shards.start(*arguments)
-    wait_for(lambda: len(handled(recorded)) > 50, 60, "the first worker")
+    wait_for(lambda: len(handled(recorded)) > 50, "the first worker")
     second = shards.start(*arguments)
-    wait_for(lambda: sum(1 for one in recorded.iterdir() if one.stat().st_size) == 2, 60, "the second worker")
+    wait_for(lambda: sum(1 for one in recorded.iterdir() if one.stat().st_size) == 2, "the second worker")
     said = stop(first)
     assert first.returncode == 0, said
-    wait_for(lambda: caught_up(shards, group), 120, "all committed")
+    wait_for(lambda: caught_up(shards, group), "all committed")
     said += stop(second)
     assert second.returncode == 0, said
     seen = Counter(handled(recorded))
@@ -154,6 +153,7 @@ def test_hand_overs_double_nothing(
     assert {lease.epoch > 1 for lease in leases(shards, group) if lease} == {True}
 
 
+@pytest.mark.thorough
 def test_order_by_key_survives_kills_and_rebalances(
     shards: RunningStack, recorded: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,12 +161,12 @@ def test_order_by_key_survives_kills_and_rebalances(
     arguments = ("consume", "recorder", "--group", "kills", "--factor", "8")
     workers = [shards.start(*arguments), shards.start(*arguments)]
     for kills in range(3):
-        wait_for(partial(done, recorded, 300 * (kills + 1)), 60, "some work")
+        wait_for(partial(done, recorded, 300 * (kills + 1)), "some work")
         victim = workers.pop(0)
         os.kill(worker_of(victim), signal.SIGKILL)
-        assert "killed by SIGKILL" in victim.communicate(timeout=60)[0]
+        assert "killed by SIGKILL" in victim.communicate(timeout=PATIENCE_SECONDS)[0]
         workers.append(shards.start(*arguments))
-    wait_for(lambda: caught_up(shards, "kills"), 120, "all committed")
+    wait_for(lambda: caught_up(shards, "kills"), "all committed")
     stop(*workers)
     seen = Counter(handled(recorded))
     assert seen.keys() == there(shards)
@@ -198,10 +198,11 @@ def test_a_record_that_fails_is_a_dead_letter_with_its_bytes(shards: RunningStac
     assert caught_up(shards, "failing")
 
 
+@pytest.mark.thorough
 def test_a_dead_letter_topic_that_went_is_waited_for(shards: RunningStack, recorded: Path) -> None:
     servers = shards.settings.kafka_bootstrap_servers
     process = shards.start("consume", "failing", "--group", "waiting", "--retries", "0", "--dead-letters", "gone")
-    wait_for(lambda: "gone" in AdminClient({"bootstrap.servers": servers}).list_topics(timeout=5).topics, 30, "topic")
+    wait_for(lambda: "gone" in AdminClient({"bootstrap.servers": servers}).list_topics(timeout=5).topics, "topic")
     topics.delete(servers, ["gone"])
     time.sleep(6)
     blocked = committed(shards, "waiting")
@@ -209,7 +210,7 @@ def test_a_dead_letter_topic_that_went_is_waited_for(shards: RunningStack, recor
     admin = AdminClient({"bootstrap.servers": servers})
     for future in admin.create_topics([NewTopic("gone", 1)]).values():
         future.result()
-    wait_for(lambda: caught_up(shards, "waiting"), 90, "all committed")
+    wait_for(lambda: caught_up(shards, "waiting"), "all committed")
     (said,) = stop(process)
     assert process.returncode == 0, said
     letters = {DeadLetter.from_headers(one.headers()).offset for one in topics.read(servers, "gone")}
@@ -230,6 +231,7 @@ def test_a_handler_that_ends_its_process_costs_one_record(shards: RunningStack, 
     assert set(handled(recorded)) == there(shards) - {(f"app-logs-{told.partition}", told.offset)}
 
 
+@pytest.mark.thorough
 def test_what_retention_took_is_told_and_latest_stays_what_it_was(shards: RunningStack, recorded: Path) -> None:
     servers = shards.settings.kafka_bootstrap_servers
     source = shards.pipeline.topic("service-health")  # of bytes as good as any
@@ -271,16 +273,18 @@ def test_bad_input_is_refused_with_what_to_do(shards: RunningStack) -> None:
         assert words in " ".join(shards.shardlake("consume", *arguments, exit_code=exit_code).split())
 
 
+@pytest.mark.thorough
 def test_a_static_member_that_is_there_twice_is_told(shards: RunningStack, recorded: Path) -> None:
     arguments = ("consume", "recorder", "--group", "static", "--instance", "one")
     first = shards.start(*arguments)
-    wait_for(lambda: handled(recorded), 60, "the first")
+    wait_for(lambda: handled(recorded), "the first")
     said = shards.shardlake(*arguments, exit_code=1)
     assert "The instance ID is still used by another member" in said
     (output,) = stop(first)
     assert first.returncode == 0, output
 
 
+@pytest.mark.thorough
 def test_large_and_missing_keys_and_values_are_handled(shards: RunningStack, recorded: Path) -> None:
     topic = Topic(shards)
     key = b"k" * (1 << 20) + b"\xff"

@@ -17,11 +17,11 @@ from shardlake.avro.wire import schema_id
 from shardlake.dead_letter import DeadLetter
 from shardlake.lake.query import query
 from shardlake.lake.tables import lake_tables
-from shardlake.testing.stack import running_stack
-from tests.e2e.test_evidence import assert_the_lake_is_as_the_evidence_says, evidence_of
+from shardlake.testing.stack import RunningStack
+from tests.e2e.evidence import assert_the_lake_is_as_the_evidence_says, evidence_of
 from tests.support import Topic
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.thorough]
 
 SCHEMA: dict[str, Any] = {
     "type": "record",
@@ -118,7 +118,7 @@ OUTSIDE: list[tuple[str, Any, str]] = [
 NANS = [struct.pack("<I", 0x7FC0_0000), struct.pack("<I", 0xFFC0_0001)]
 
 
-def test_every_type_arrives_as_it_was_sent_or_not_at_all(tmp_path: Path) -> None:
+def test_every_type_arrives_as_it_was_sent_or_not_at_all(shardlake_stack: RunningStack, tmp_path: Path) -> None:
     for folder, name, content in (
         ("schemas", "sample.avsc", json.dumps(SCHEMA)),
         ("schemas", "topics.toml", TOPICS),
@@ -126,26 +126,24 @@ def test_every_type_arrives_as_it_was_sent_or_not_at_all(tmp_path: Path) -> None
     ):
         (tmp_path / folder).mkdir(exist_ok=True)
         (tmp_path / folder / name).write_text(content)
-    with running_stack(tmp_path, tmp_path / "state", parallelism=1) as stack:
-        topic = Topic(stack)
-        values = [topic.encode(row) for row in ROWS]
-        raw_fields = [{**field, "type": RAW_TYPES.get(field["name"], field["type"])} for field in SCHEMA["fields"]]
-        raw = encoder({**SCHEMA, "fields": raw_fields}, schema_id(values[0]))
-        outside = [raw({**RAW, name: value}) for name, value, _ in OUTSIDE]
-        decoder = Decoder(SCHEMA, Registry(stack.settings.schema_registry_url))
-        for value in outside:
-            with pytest.raises(Undecodable):
-                decoder.decode(value)
-        topic.send([*outside[:4], *values, *outside[4:], *(raw({**RAW, "single": nan}) for nan in NANS)])
-        stack.shardlake("jobs", "run")
-        stack.shardlake("jobs", "finish")
-        letters = list(topics.read(stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
-        names = ", ".join(f'"{name}"' for name in ROWS[0])
-        found = query(
-            f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake, stack.pipeline)
-        )
-        kept = assert_the_lake_is_as_the_evidence_says(stack, evidence_of(stack, tmp_path / "run"))
-        assert kept == len(ROWS) + len(NANS)
+    stack = shardlake_stack.emptied(tmp_path, parallelism=1)
+    topic = Topic(stack)
+    values = [topic.encode(row) for row in ROWS]
+    raw_fields = [{**field, "type": RAW_TYPES.get(field["name"], field["type"])} for field in SCHEMA["fields"]]
+    raw = encoder({**SCHEMA, "fields": raw_fields}, schema_id(values[0]))
+    outside = [raw({**RAW, name: value}) for name, value, _ in OUTSIDE]
+    decoder = Decoder(SCHEMA, Registry(stack.settings.schema_registry_url))
+    for value in outside:
+        with pytest.raises(Undecodable):
+            decoder.decode(value)
+    topic.send([*outside[:4], *values, *outside[4:], *(raw({**RAW, "single": nan}) for nan in NANS)])
+    stack.shardlake("jobs", "run")
+    stack.shardlake("jobs", "finish")
+    letters = list(topics.read(stack.settings.kafka_bootstrap_servers, "app-logs.dlq"))
+    names = ", ".join(f'"{name}"' for name in ROWS[0])
+    found = query(f'SELECT {names} FROM samples ORDER BY "offset"', lake_tables(stack.settings.lake, stack.pipeline))
+    kept = assert_the_lake_is_as_the_evidence_says(stack, evidence_of(stack, tmp_path / "run"))
+    assert kept == len(ROWS) + len(NANS)
     assert [letter.value() for letter in letters] == outside
     assert [DeadLetter.from_headers(letter.headers()).error_class for letter in letters] == [
         f"io.shardlake.flink.{named}" for _, _, named in OUTSIDE

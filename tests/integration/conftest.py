@@ -14,10 +14,9 @@ import pytest
 from shardlake import ledger, topics
 from shardlake.lake.accounting import account
 from shardlake.lake.verdict import VERDICT_FILE
-from shardlake.testing.containers import SERVERS, RunningContainers
-from tests.support import wait_for
-
-SETTLE_SECONDS = 120
+from shardlake.testing.containers import SERVERS, RunningContainers, running_containers
+from shardlake.testing.plugin import skip_without_engine
+from tests.support import PATIENCE_SECONDS, ROOT, json_in, wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,15 @@ class Way:
     def produce(self, *arguments: str) -> list[str]:
         """Arguments of `produce` that keep a ledger in the run."""
         return ["produce", *arguments, "--ledger", str(self.run), "--json"]
+
+    def stopped(self, producing: subprocess.Popen[str]) -> int:
+        """End a producer that runs until then; how many events it has sent, all of them acknowledged."""
+        producing.terminate()
+        output, _ = producing.communicate(timeout=PATIENCE_SECONDS)
+        assert producing.returncode == 130, output
+        summary = json_in(output)
+        assert summary["acknowledged"] == summary["sent"]
+        return int(summary["sent"])
 
     def acknowledged(self) -> int:
         """How many events the ledgers say were acknowledged, so far."""
@@ -57,37 +65,41 @@ class Way:
     def await_accounted_for(self) -> None:
         """Until every record of the topic is a row in S3 or a dead letter, exactly once."""
         topic, lake = self.containers.pipeline.events_topic, self.containers.settings.lake
-        wait_for(lambda: all(one.holds for one in account(self.servers, topic, lake)), SETTLE_SECONDS, "the sum")
+        wait_for(lambda: all(one.holds for one in account(self.servers, topic, lake)), "the sum")
 
     def verify(self) -> dict[str, Any]:
         """`verify`, of everything that was sent since the containers came up, must hold; what it says."""
 
         def concludes() -> bool:
             """Exit code 3: the jobs have not committed yet how far their last checkpoint has come."""
-            command = self.containers.command("verify", str(self.run))
-            done = subprocess.run(
-                command, env=self.containers.environment, capture_output=True, text=True, timeout=120, check=False
-            )
+            done = self.containers.run("verify", str(self.run))
             assert done.returncode in (0, 3), done.stdout + done.stderr
             return done.returncode == 0
 
-        wait_for(concludes, 60, "a verdict")
+        wait_for(concludes, "a verdict")
         found: dict[str, Any] = json.loads((self.run / VERDICT_FILE).read_text())
         assert found["conclusion"] == "holds"
         return found
 
     def job(self) -> dict[str, Any]:
-        """The application, as `jobs list` tells of it."""
-        (job, *_) = json.loads(self.containers.shardlake("jobs", "list", "--json"))
-        found: dict[str, Any] = job
+        """The application, as `jobs list` tells of it; a job manager that was just started may know of none yet."""
+
+        def jobs() -> Any:
+            done = self.containers.run("jobs", "list", "--json")
+            assert done.returncode in (0, 3), done.stdout + done.stderr
+            return done.returncode == 0 and json.loads(done.stdout)
+
+        found: dict[str, Any] = wait_for(jobs, "a job in `jobs list`")[0]
         return found
 
 
-@pytest.fixture(scope="session")
-def way(shardlake_containers: RunningContainers, tmp_path_factory: pytest.TempPathFactory) -> Way:
-    """The containers with the jobs running."""
-    shardlake_containers.shardlake("jobs", "run")
-    return Way(shardlake_containers, tmp_path_factory.mktemp("ledgers") / "run")
+@pytest.fixture(scope="package")
+def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    """The containers with the jobs running; gone after the last test of this folder, as others need the cores."""
+    skip_without_engine()
+    with running_containers(ROOT, tmp_path_factory.mktemp("containers")) as containers:
+        containers.shardlake("jobs", "run")
+        yield Way(containers, tmp_path_factory.mktemp("ledgers") / "run")
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.integration.conftest import Way
-from tests.support import json_in, wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.thorough, pytest.mark.timeout(1200)]
 
 
 def partitions(way: Way) -> dict[int, Any]:
@@ -32,23 +32,20 @@ def is_led_by_two_others(way: Way, broker: int) -> bool:
 
 
 def test_a_broker_killed_under_load_stops_nobody(way: Way) -> None:
-    wait_for(lambda: in_sync(way) == 3, 60, "all brokers to be in sync")
-    producing = way.containers.start(*way.produce("--synthetic", "--rate", "300", "--duration", "30", "--seed", "11"))
+    wait_for(lambda: in_sync(way) == 3, "all brokers to be in sync")
+    producing = way.containers.start(*way.produce("--synthetic", "--rate", "300", "--duration", "inf", "--seed", "11"))
     before = way.ends()
-    wait_for(lambda: all(end > before[p] for p, end in way.ends().items()), 60, "events in all partitions")
+    wait_for(lambda: all(end > before[p] for p, end in way.ends().items()), "events in all partitions")
     leader = partitions(way)[0].leader
     way.containers.kill(f"kafka-{leader}")
-    wait_for(lambda: is_led_by_two_others(way, leader), 60, "another leader, and under-replication")
+    wait_for(lambda: is_led_by_two_others(way, leader), "another leader, and under-replication")
     at_kill = way.ends()
-    wait_for(lambda: all(end > at_kill[p] for p, end in way.ends().items()), 60, "events in all partitions again")
+    wait_for(lambda: all(end > at_kill[p] for p, end in way.ends().items()), "events in all partitions again")
     assert in_sync(way) < 3
     way.containers.start_again(f"kafka-{leader}")
-    wait_for(lambda: in_sync(way) == 3, 60, "the broker to catch up")
+    wait_for(lambda: in_sync(way) == 3, "the broker to catch up")
 
-    output, _ = producing.communicate(timeout=90)
-    summary = json_in(output)
-    assert producing.returncode == 0
-    assert summary["acknowledged"] == summary["sent"] == 9000
+    assert way.stopped(producing) > 0
     way.await_accounted_for()
     assert way.verify()["counts"] == {}
 
@@ -65,15 +62,15 @@ def settled(ask: Callable[[], int]) -> int:
 def test_one_broker_alone_acknowledges_nothing(way: Way) -> None:
     environment = {**way.containers.environment, "SHARDLAKE_DELIVERY_SECONDS": "10"}
     producing = way.containers.start(
-        *way.produce("--synthetic", "--rate", "200", "--duration", "30", "--seed", "12"), environment=environment
+        *way.produce("--synthetic", "--rate", "200", "--duration", "20", "--seed", "12"), environment=environment
     )
     before = way.acknowledged()
-    wait_for(lambda: way.acknowledged() > before, 40, "events to be acknowledged")
+    wait_for(lambda: way.acknowledged() > before, "events to be acknowledged")
     killed = ("kafka-1", "kafka-2")
     for broker in killed:
         way.containers.kill(broker)
     alone = settled(way.acknowledged)
-    output, _ = producing.communicate(timeout=120)
+    output, _ = producing.communicate(timeout=PATIENCE_SECONDS)
     assert way.acknowledged() == alone
     assert producing.returncode == 1
     assert "events were not acknowledged" in output
@@ -81,6 +78,6 @@ def test_one_broker_alone_acknowledges_nothing(way: Way) -> None:
 
     for broker in killed:
         way.containers.start_again(broker)
-    wait_for(lambda: in_sync(way) == 3, 90, "all brokers to catch up")
+    wait_for(lambda: in_sync(way) == 3, "all brokers to catch up")
     way.await_accounted_for()
     assert way.verify()["counts"] == {}

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from tests.integration.conftest import Way
 from tests.support import ROOT, json_in
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.thorough, pytest.mark.timeout(1200)]
 
 LOG = ROOT / "tests" / "data" / "access.log"
 
 
-def test_a_log_is_in_s3_line_by_line(way: Way) -> None:
-    way.containers.shardlake(*way.produce(str(LOG), "--service", "of-the-log", "--as-now"))
+def test_a_log_is_in_s3_line_by_line(way: Way, tmp_path: Path) -> None:
+    # Jobs that have just been restarted know no watermark: an event an hour behind the others would be late by chance.
+    lines = [line for line in LOG.read_bytes().splitlines(keepends=True) if line.strip() and b"+0100" not in line]
+    log = tmp_path / LOG.name
+    log.write_bytes(b"".join(lines))
+    way.containers.shardlake(*way.produce(str(log), "--service", "of-the-log", "--as-now"))
     way.await_accounted_for()
-    lines = [line for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
     # A line whose date is none is kept as it is, without fields.
     statuses = Counter(
-        int(found[1]) for line in lines if "31/Feb" not in line and (found := re.search(r'" (\d{3}) ', line))
+        int(found[1]) for line in lines if b"31/Feb" not in line and (found := re.search(rb'" (\d{3}) ', line))
     )
     rows = way.rows("SELECT status, count(*) AS n FROM app_logs WHERE service = 'of-the-log' GROUP BY 1")
     assert Counter({row["status"]: row["n"] for row in rows if row["status"] is not None}) == statuses

@@ -1,4 +1,4 @@
-"""The registry down for a minute: what the jobs know goes on, a schema that they have not seen waits, none is lost."""
+"""The registry down for a while: what the jobs know goes on, a schema that they have not seen waits, none is lost."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from shardlake import ledger, topics
 from tests.integration.conftest import Way
-from tests.support import copy_pipeline, json_in, wait_for, with_fields
+from tests.support import PATIENCE_SECONDS, copy_pipeline, wait_for, with_fields
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.thorough, pytest.mark.timeout(1200)]
 
-DOWN_SECONDS = 60
+DOWN_SECONDS = 20
 ZONE = {"name": "zone", "type": ["null", "string"], "default": None, "doc": "Where it ran."}
 LINES = 20
 
@@ -43,12 +43,12 @@ def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path)
         "--state",
         str(tmp_path / "state"),
     )
-    known = way.containers.start(*way.produce("--synthetic", "--rate", "100", "--duration", "40", "--seed", "31"))
+    known = way.containers.start(*way.produce("--synthetic", "--rate", "100", "--duration", "inf", "--seed", "31"))
     dead = str(way.containers.pipeline.events_topic.dead_letters)
     letters = topics.offsets(way.servers, dead)
     before = way.acknowledged()
-    wait_for(lambda: way.acknowledged() > before, 40, "the known schema's events to be sent")
-    wait_for(lambda: len(way.ledgers()) == ledgers + 2, 40, "the other producer to have asked the registry")
+    wait_for(lambda: way.acknowledged() > before, "the known schema's events to be sent")
+    wait_for(lambda: len(way.ledgers()) == ledgers + 2, "the other producer to have asked the registry")
 
     way.containers.kill("registry")
     down = time.monotonic()
@@ -57,18 +57,18 @@ def test_a_registry_that_is_away_makes_no_dead_letters(way: Way, tmp_path: Path)
         return int(way.rows("SELECT count(*) AS n FROM app_logs")[0]["n"])
 
     archived = rows()
-    wait_for(lambda: rows() > archived + 200, 40, "known schemas to go on")
+    wait_for(lambda: rows() > archived + 200, "known schemas to go on")
     with log.open("a") as file:
         file.writelines(line(number) for number in range(LINES))
-    wait_for(lambda: followed(way) == LINES, 30, "the unknown schema's events to be sent")
+    wait_for(lambda: followed(way) == LINES, "the unknown schema's events to be sent")
     time.sleep(max(0.0, DOWN_SECONDS - (time.monotonic() - down)))
     assert way.rows("SELECT count(*) AS n FROM app_logs WHERE service = 'zones'") == [{"n": 0}]
     assert topics.offsets(way.servers, dead) == letters
 
     way.containers.start_again("registry")
-    assert json_in(known.communicate(timeout=90)[0])["acknowledged"] == 4000
+    assert way.stopped(known) > 0
     following.send_signal(signal.SIGTERM)
-    following.communicate(timeout=30)
+    following.communicate(timeout=PATIENCE_SECONDS)
     way.await_accounted_for()
     assert way.rows("SELECT count(*) AS n FROM app_logs WHERE service = 'zones'") == [{"n": LINES}]
     assert topics.offsets(way.servers, dead) == letters

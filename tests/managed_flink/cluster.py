@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from shardlake.child import die_with_parent
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 
 RUN_OPTIONS = "kinesis.analytics.flink.run.options"
 CHECKPOINT_MS = 2000
@@ -107,7 +107,7 @@ class ManagedFlink:
     def run(self, package: Path, properties: list[dict[str, Any]], snapshot: str | None = None) -> str:
         """Unpack and submit the package with runtime properties, restored from a snapshot; what Flink's client said,
         with 'exit code N' at its end where it failed."""
-        wait_for(lambda: self._slots() == SLOTS, 120, "the task manager's slots")
+        wait_for(lambda: self._slots() == SLOTS, "the task manager's slots")
         code = self._folder / f"code-{time.monotonic_ns()}"
         with zipfile.ZipFile(package) as archive:
             archive.extractall(code)
@@ -133,4 +133,4 @@ class ManagedFlink:
         for server in self._servers:
             server.terminate()
         for server in self._servers:
-            server.wait(30)
+            server.wait(PATIENCE_SECONDS)

@@ -53,7 +53,7 @@ class ShardCase:
             self.said.append,
         )
 
-    def settles(self, seconds: float = 10) -> int:
+    def settles(self) -> int:
         """The position when nothing is open. Raises what would end the worker."""
 
         def quiet() -> bool:
@@ -62,7 +62,7 @@ class ShardCase:
                 raise self.shard.error
             return not self.shard.in_flight
 
-        wait_for(quiet, seconds, "all to be done")
+        wait_for(quiet, "all to be done")
         return self.shard.position
 
     def end(self, seconds: float = 2) -> bool:

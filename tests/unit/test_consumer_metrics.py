@@ -14,7 +14,7 @@ from shardlake.shards.handler import Consumer, Form, Handler, LaneHandler
 from shardlake.shards.metrics import ConsumerCollector, behind_latest_seconds
 from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
 from shardlake.shards.shard import Shard
-from tests.support import collected, labels, wait_for
+from tests.support import PATIENCE_SECONDS, collected, labels, wait_for
 from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import message
 
@@ -97,7 +97,7 @@ def test_what_a_processor_has_not_checkpointed_is_in_flight() -> None:
 
     case = Case(Consumer(Form.PROCESSOR, Half))
     case.shard.feed([message(offset) for offset in range(5)])
-    wait_for(lambda: case.shard.in_flight == 3, 5, "the checkpoint")
+    wait_for(lambda: case.shard.in_flight == 3, "the checkpoint")
     assert outcomes(case.shard) == (2, 0)
     assert scraped(case.shard)["shardlake_consumer_in_flight_records"] == {labels(**SHARD): 3}
     case.end()
@@ -115,19 +115,19 @@ def test_a_shard_that_is_given_away_takes_its_series_with_it() -> None:
 
 def test_behind_latest_is_the_age_of_the_record_at_hand_and_zero_at_the_end() -> None:
     may_go = threading.Event()
-    case = Case(Consumer(Form.RECORD, lambda _: may_go.wait(10)), timeout_seconds=None)
+    case = Case(Consumer(Form.RECORD, lambda _: may_go.wait(PATIENCE_SECONDS)), timeout_seconds=None)
 
     def behind() -> float | None:
         return behind_latest_seconds(case.shard, time.time_ns() // 1_000_000)
 
     assert behind() is None
     case.shard.feed([message(0, age_seconds=60), message(1, age_seconds=50)])
-    wait_for(lambda: behind() is not None, 5, "the first record")
+    wait_for(lambda: behind() is not None, "the first record")
     assert behind() == pytest.approx(60, abs=5)
     may_go.set()
     assert case.settles() == 2
     # More may be there that was not fetched yet: the age is that of the last one, until the end is told.
-    wait_for(lambda: (behind() or 0) < 55, 5, "the second record")
+    wait_for(lambda: (behind() or 0) < 55, "the second record")
     assert behind() == pytest.approx(50, abs=5)
     case.shard.reach_end(2)
     assert behind() == 0
@@ -142,7 +142,7 @@ def test_of_several_lanes_the_one_furthest_behind_counts_also_while_it_waits_to_
     case = Case(Consumer(Form.RECORD, handle), factor=4, backoff_seconds=5)
     ages = (60, 20, 10, 5)
     case.shard.feed([message(n, b"%d" % n, age_seconds=age) for n, age in enumerate(ages)])
-    wait_for(lambda: case.shard.counts.done == 3, 5, "the others to be done")
+    wait_for(lambda: case.shard.counts.done == 3, "the others to be done")
     case.shard.reach_end(4)
     assert behind_latest_seconds(case.shard, time.time_ns() // 1_000_000) == pytest.approx(60, abs=5)
     case.shard.request_end(lost=True)

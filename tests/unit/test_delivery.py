@@ -97,7 +97,7 @@ def test_a_batch_of_one_is_sent_though_nobody_polls(deliver: Deliver) -> None:
     sending = deliver(batch_values=1)
     sending.send(b"alone")
     assert sending.account.handed_over == 1
-    wait_for(lambda: sending._producer.poll(0) or sending.account.total_acknowledged, 10, "the report")  # noqa: SLF001
+    wait_for(lambda: sending._producer.poll(0) or sending.account.total_acknowledged, "the report")  # noqa: SLF001
 
 
 def test_what_no_broker_takes_is_unknown_when_its_time_is_over(deliver: Deliver) -> None:

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from shardlake.doctor import machine
+from shardlake.doctor import jobs, machine
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import Unavailable
+from shardlake.flink.inserts import NAME
+from shardlake.settings import Settings
 from shardlake.stack.ended import why_ended
 
 pytestmark = pytest.mark.unit
@@ -89,3 +91,18 @@ def test_a_disk_is_full_nearly_full_or_all_right(
     found = machine.space_of("disk of the lake", tmp_path)
     assert (found.ok, words in found.found, str(tmp_path) in found.found) == (ok, True, True)
     assert found.fix
+
+
+@pytest.mark.parametrize(
+    ("states", "ok"),
+    [([], True), (["CANCELED"], True), (["FAILED", "FINISHED"], True), (["FINISHED", "FAILED"], False)],
+)
+def test_jobs_that_left_nothing_are_amiss_only_where_the_last_one_failed(
+    states: list[str], ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [{"name": NAME, "jid": "a", "state": state, "start-time": time} for time, state in enumerate(states)]
+    answers = {"/jobs/overview": {"jobs": known}, "/jobs/a/exceptions": {"exceptionHistory": {"entries": []}}}
+    monkeypatch.setattr(jobs, "_ask", lambda _, path: answers[path])
+    (found,) = jobs.jobs(Settings.read(jobs_folder=str(tmp_path)))
+    assert (found.check, found.ok) == ("jobs", ok)
+    assert ("nobody has stopped them" in found.found) is not ok

@@ -190,7 +190,7 @@ def test_a_checkpoint_is_in_flight_until_its_metadata_is_there(tmp_path: Path) -
     written_ns = (folder / "_metadata").stat().st_mtime_ns
     assert checkpoint.state_at(written_ns - 1) == IN_FLIGHT
     assert checkpoint.state_at(written_ns + 1) == COMPLETED_BEFORE
-    wait_for(lambda: not [thread for thread in enumerate_threads() if "_watch" in thread.name], 10, "the watch's end")
+    wait_for(lambda: not [thread for thread in enumerate_threads() if "_watch" in thread.name], "the watch's end")
     shutil.rmtree(folder)
     assert checkpoint.close() == "completed"
 

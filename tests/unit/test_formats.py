@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from producers import json_lines, log_format, syslog
+from producers.clock import Clock
 from producers.log_lines import is_parsed, reader
 from shardlake.errors import BadInput
 from shardlake.produce.lines import Line
@@ -212,3 +213,64 @@ def test_each_line_is_tried_by_each_parser_and_may_name_its_service(line: str, s
 def test_a_format_that_is_named_keeps_lines_of_others_whole() -> None:
     assert reader(format="syslog")(HERE, CLF, "file")["raw"] == CLF
     assert reader(format="json")(HERE, CLF, "file")["raw"] == CLF
+
+
+IN_BERLIN = [
+    ("RFC 3164 in winter", "Nov  3 13:00:00 h a: x", NOON),
+    ("RFC 3164 in summer", "Jul  3 14:00:00 h a: x", datetime(2026, 7, 3, 12, 0, tzinfo=UTC)),
+    ("JSON without a zone", '{"time":"2026-11-03 13:00:00","msg":"x"}', NOON),
+    ("JSON with a zone of its own", '{"time":"2026-11-03T12:00:00Z","msg":"x"}', NOON),
+    ("a number since 1970", '{"ts":1793707200,"msg":"x"}', NOON),
+    ("an access log, which says its zone", '1.1.1.1 - - [03/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 1', NOON),
+    ("an hour that comes twice is the first", "Oct 25 02:30:00 h a: x", datetime(2026, 10, 25, 0, 30, tzinfo=UTC)),
+    ("the hour after it", "Oct 25 03:30:00 h a: x", datetime(2026, 10, 25, 2, 30, tzinfo=UTC)),
+]
+
+
+@pytest.mark.parametrize(("line", "time"), [row[1:] for row in IN_BERLIN], ids=[row[0] for row in IN_BERLIN])
+def test_a_time_without_a_zone_is_of_the_clock_that_is_given(line: str, time: datetime) -> None:
+    read = reader(timezone="Europe/Berlin", year=2026)
+    assert read(HERE, line, "file")["event_time"] == time
+    assert len(read.notes()) == ("02:30" in line)
+
+
+@pytest.mark.parametrize(
+    ("timezone", "time"),
+    [
+        ("+03:00", datetime(2026, 11, 3, 9, 0, tzinfo=UTC)),
+        ("-0330", datetime(2026, 11, 3, 15, 30, tzinfo=UTC)),
+        ("UTC+9:00", None),
+        ("UTC+09:00", datetime(2026, 11, 3, 3, 0, tzinfo=UTC)),
+        ("Z", NOON),
+        ("Asia/Tokyo", datetime(2026, 11, 3, 3, 0, tzinfo=UTC)),
+        ("Mars/Olympus", None),
+        ("../../etc/passwd", None),
+        ("/etc/localtime", None),
+        ("Europe", None),
+        ("", None),
+        ("+24:00", None),
+        ("+03:60", None),
+    ],
+)
+def test_a_clock_is_named_or_refused(timezone: str, time: datetime | None) -> None:
+    if time is None:
+        with pytest.raises(BadInput, match="There is no time zone"):
+            reader(timezone=timezone)
+        return
+    assert reader(timezone=timezone, year=2026)(HERE, "Nov  3 12:00:00 h a: x", "f")["event_time"] == time
+
+
+def test_a_year_that_is_given_is_taken_also_where_the_day_is_not_in_it() -> None:
+    assert reader(year=2019)(HERE, "Nov  3 12:00:00 h a: x", "f")["event_time"] == NOON.replace(year=2019)
+    assert reader(year=2024)(HERE, "Feb 29 12:00:00 h a: x", "f")["event_time"].year == 2024
+    assert not is_parsed(reader(year=2023)(HERE, "Feb 29 12:00:00 h a: x", "f"))
+    with pytest.raises(BadInput, match="no year"):
+        reader(year=1969)
+
+
+def test_without_a_year_a_line_of_a_clock_ahead_of_utc_is_of_this_year() -> None:
+    tokyo = Clock.of("Asia/Tokyo")
+    now = datetime(2026, 12, 31, 16, 0, tzinfo=UTC)
+    found = syslog.parse_3164("Jan  1 01:00:00 h a: x", now, tokyo)
+    assert found is not None
+    assert found["event_time"] == now

@@ -51,7 +51,7 @@ def test_files_that_are_empty_cut_gone_or_of_another_size(tmp_path: Path) -> Non
     (tmp_path / SEEN_FILE).write_text(
         f"{sizes['whole']} {place}/whole.parquet\n{sizes['grown'] - 1} {place}/grown.parquet\n5 {place}/gone.parquet\n7"
     )
-    found, unreadable = check_files(tmp_path, [LakeTable("t", tmp_path / "t", "x", ("x BIGINT",))], [tmp_path])
+    found, unreadable, _ = check_files(tmp_path, [LakeTable("t", tmp_path / "t", "x", ("x BIGINT",))], [tmp_path])
     assert found.checked == 4
     assert sorted((one.name, Path(one.where).stem) for one in found.anomalies) == [
         ("empty-file", "empty"), ("unreadable-file", "cut"), ("vanished", "gone"), ("vanished", "grown"),

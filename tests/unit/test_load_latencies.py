@@ -23,9 +23,10 @@ MS = 1_000_000
 
 
 def sent(*events: tuple[int, int, int, int]) -> Sent:
-    """From partition, offset, and milliseconds: intended and acknowledged."""
+    """From partition, offset, and milliseconds: intended and acknowledged. Each was handed over a millisecond late."""
     partitions, offsets, intended, acknowledged = np.array(events, np.int64).T
-    return Sent(partitions, offsets, MS * intended, MS * acknowledged, np.zeros(len(events), np.int64), MS * intended)
+    slip = np.full(len(events), MS, np.int64)
+    return Sent(partitions, offsets, MS * intended, MS * acknowledged, slip, MS * intended + slip)
 
 
 def test_a_producer_notes_when_each_event_was_due_sent_and_acknowledged(tmp_path: Path) -> None:

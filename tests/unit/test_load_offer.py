@@ -42,7 +42,7 @@ def tells_slowly(folder: Path, pipe: Connection, *_: object) -> None:
     value = bytes(ForkingPickler.dumps(TOLD))
     os.write(pipe.fileno(), struct.pack("!i", len(value)) + value[:10])
     (folder / "half").touch()
-    wait_for((folder / "go on").exists, 60, "the word to go on")
+    wait_for((folder / "go on").exists, "the word to go on")
     os.write(pipe.fileno(), value[10:])
 
 
@@ -115,7 +115,7 @@ def test_a_report_that_comes_while_ctrl_c_does_is_heard(
     begin: Start, ctrl_c: Callable[[], None], tmp_path: Path
 ) -> None:
     def interrupt() -> None:
-        wait_for((tmp_path / "half").exists, 60, "half of the report")
+        wait_for((tmp_path / "half").exists, "half of the report")
         time.sleep(0.2)  # so that it is read
         ctrl_c()
 
@@ -142,7 +142,7 @@ def test_who_dies_or_fails_is_told(begin: Start, producer: Callable[..., None], 
 
 def test_who_dies_before_the_begin_is_told(start: Start) -> None:
     offer = start(dies_first, [0])
-    wait_for(lambda: psutil.Process(offer.pids[0]).status() == psutil.STATUS_ZOMBIE, 60, "its death")
+    wait_for(lambda: psutil.Process(offer.pids[0]).status() == psutil.STATUS_ZOMBIE, "its death")
     offer.begin(0)
     with pytest.raises(ShardlakeError, match=r"A producer of the load has died \(exit code 3\)"):
         offer.await_end()

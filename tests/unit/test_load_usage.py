@@ -58,6 +58,6 @@ def test_what_a_process_took_stays_counted_when_it_has_ended(busy: subprocess.Po
     took = meter.look()["consumers"]
     busy.kill()
     busy.wait()
-    wait_for(lambda: meter.look()["consumers"] == took and not meter.processes["consumers"], 5, "its end to be seen")
+    wait_for(lambda: meter.look()["consumers"] == took and not meter.processes["consumers"], "its end to be seen")
     assert took > 0.4
     assert meter.max_memory_mb["consumers"] > 3

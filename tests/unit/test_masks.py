@@ -39,6 +39,26 @@ def test_addresses_become_their_networks_and_what_is_none_is_hashed() -> None:
     assert applied("truncate_network", texts, PRESENT) == {"f": [*ADDRESSES.values(), *hashes, None]}
 
 
+def test_what_older_versions_of_the_schema_masked_otherwise_has_columns_of_its_own() -> None:
+    def version(name: str, mask: str | None) -> dict[str, Any]:
+        return {"fields": [{"name": name, "type": "string", **({"pii": mask} if mask else {})}]}
+
+    now = version("f", "truncate_query")
+    now["fields"][0]["aliases"] = ["old_name"]
+    older = [version("old_name", "hash"), version("f", None), version("f", "truncate_query"), version("other", "drop")]
+    found = Masks(now, [PRESENT, OLDER], older)
+    values = {name: column.to_pylist() for name, column in found.apply("f", pa.array(["/a?b"])).items()}
+    assert list(values) == found.columns_of("f")
+    assert values == {
+        "f": ["/a"],
+        "f@hash": [pii.hashed(PRESENT, "/a?b")],
+        f"f@hash@{pii.key_id(OLDER)}": [pii.hashed(OLDER, "/a?b")],
+        "f@none": ["/a?b"],
+    }
+    assert found.uncompared == []
+    assert Masks(now, [], older).uncompared == ["f"]
+
+
 @given(st.ip_addresses(v=4), st.ip_addresses(v=6))
 def test_any_address_becomes_the_network_that_it_is_in(four: Any, six: Any) -> None:
     assert truncate_network(str(four).encode()) == str(ipaddress.ip_network((four, 24), strict=False))

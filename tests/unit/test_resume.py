@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from shardlake.errors import BadInput
-from shardlake.flink.resume import FINISHED, STOPPED, LastEnd, newest_state, next_start, offsets_in
+from shardlake.flink.resume import (
+    FINISHED,
+    STOPPED,
+    LastEnd,
+    must_have_ended,
+    newest_state,
+    next_start,
+    offsets_in,
+)
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
 
@@ -98,3 +106,28 @@ def test_a_job_that_ran_after_the_finish_resumes_from_its_own_checkpoint(tmp_pat
     newer = completed(tmp_path, "checkpoints/job-b/chk-1", 10)
     assert newest_state(tmp_path) == Path(newer.removeprefix("file://"))
     assert start(tmp_path) == Start(resume_from=newer)
+
+
+@pytest.mark.parametrize(
+    ("how", "lake", "said"),
+    [
+        (FINISHED, "/lake", ""),
+        (FINISHED, "s3://bucket/lake", ""),
+        (STOPPED, "/lake", ""),
+        (STOPPED, "s3://bucket/lake", "The jobs were stopped"),
+    ],
+)
+def test_files_may_be_written_anew_where_no_state_names_one_that_is_to_come(
+    tmp_path: Path, how: str, lake: str, said: str
+) -> None:
+    settings = Settings.read(jobs_folder=str(tmp_path), lake_url=lake)
+    must_have_ended(settings)  # nothing has ever run
+    LastEnd(how, completed(tmp_path, "savepoints/savepoint-1", 5)).write(tmp_path)
+    if said:
+        with pytest.raises(BadInput, match=said):
+            must_have_ended(settings)
+    else:
+        must_have_ended(settings)
+    completed(tmp_path, "checkpoints/job/chk-3", 1)
+    with pytest.raises(BadInput, match=r"were not ended, and .*chk-3 may name files"):
+        must_have_ended(settings)

@@ -15,7 +15,7 @@ from shardlake.avro.codec import Undecodable
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.shards.handler import Consumer, Form, Handler, LaneHandler
 from shardlake.shards.processor import Checkpointer, PartialFailure, Record, RecordProcessor
-from tests.support import wait_for
+from tests.support import PATIENCE_SECONDS, wait_for
 from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import message, messages
 
@@ -74,8 +74,8 @@ def test_the_position_waits_for_a_slow_record_and_the_rest_does_not() -> None:
 
     case = Case(of_one(handle), factor=4, timeout_seconds=None)
     case.shard.feed(messages([b"a", b"b", b"c", b"d", b"e", b"c"]))
-    wait_for(lambda: len(seen) == 4, 5, "the others")
-    wait_for(lambda: case.shard.position == 2, 5, "its position")
+    wait_for(lambda: len(seen) == 4, "the others")
+    wait_for(lambda: case.shard.position == 2, "its position")
     assert sorted(seen) == [0, 1, 3, 4]
     go.set()
     assert case.settles() == 6
@@ -108,7 +108,7 @@ def test_a_handler_that_hangs_is_timed_out_and_its_late_end_changes_nothing() ->
 
     def handle(record: Record) -> None:
         if record.sequence_number == 1:
-            go.wait(20)
+            go.wait(PATIENCE_SECONDS)
         seen.append(record.sequence_number)
 
     case = Case(of_one(handle), retries=0, timeout_seconds=1)
@@ -117,7 +117,7 @@ def test_a_handler_that_hangs_is_timed_out_and_its_late_end_changes_nothing() ->
     assert seen == [0, 2, 3]
     assert case.buried.letters[1].error_class == "HandlerTimeout"
     go.set()
-    wait_for(lambda: 1 in seen, 5, "the one that hung")
+    wait_for(lambda: 1 in seen, "the one that hung")
     assert (case.settles(), list(case.buried.letters)) == (4, [1])
     assert case.end()
 
@@ -128,9 +128,9 @@ def test_a_late_end_takes_nothing_from_the_lane_that_has_the_rest() -> None:
     def handle(record: Record) -> None:
         seen.append(record.sequence_number)
         if record.sequence_number == 0:
-            late.wait(20)
+            late.wait(PATIENCE_SECONDS)
         if record.sequence_number == 1:
-            go_on.wait(20)
+            go_on.wait(PATIENCE_SECONDS)
 
     case = Case(of_one(handle), retries=0, timeout_seconds=3)
     case.shard.feed(messages([b"a"] * 5))
@@ -139,7 +139,7 @@ def test_a_late_end_takes_nothing_from_the_lane_that_has_the_rest() -> None:
         case.shard.look_after_lanes(time.monotonic())
         return 1 in seen
 
-    wait_for(other_lane_is_at_it, 10, "the other lane")
+    wait_for(other_lane_is_at_it, "the other lane")
     late.set()
     time.sleep(0.2)  # for what the first lane would do now
     go_on.set()
@@ -230,7 +230,7 @@ def test_a_dead_letter_topic_that_is_down_stops_the_shard_and_skips_nothing() ->
     case = Case(of_one(handle), retries=0)
     case.buried.down = True
     case.shard.feed(messages([b"a"] * 4))
-    wait_for(lambda: case.shard.position == 1, 5, "what can be done")
+    wait_for(lambda: case.shard.position == 1, "what can be done")
     time.sleep(0.5)
     assert (case.shard.position, seen) == (1, [0])
     case.buried.down = False
@@ -276,7 +276,7 @@ def test_a_processor_is_done_as_far_as_it_has_checkpointed() -> None:
     Summing.events.clear()
     case = Case(Consumer(Form.PROCESSOR, Summing))
     case.shard.feed(messages([b"a"] * 5))
-    wait_for(lambda: case.shard.position == 3, 5, "its checkpoint")
+    wait_for(lambda: case.shard.position == 3, "its checkpoint")
     assert (case.shard.in_flight, case.shard.is_full) == (2, False)
     assert case.end()
     assert case.shard.position == 5
@@ -287,7 +287,7 @@ def test_a_processor_that_fails_goes_on_after_its_checkpoint_and_past_the_dead_l
     Summing.events.clear()
     case = Case(Consumer(Form.PROCESSOR, Summing), retries=1)
     case.shard.feed([message(offset, b"a", b"bad" if offset == 4 else b"good") for offset in range(7)])
-    wait_for(lambda: 4 in case.buried.letters, 5, "the dead letter")
+    wait_for(lambda: 4 in case.buried.letters, "the dead letter")
     assert case.end()
     assert (list(case.buried.letters), case.shard.position) == ([4], 7)
 
@@ -332,7 +332,7 @@ def test_a_full_shard_says_so_until_half_is_free() -> None:
     assert case.shard.is_full
     go.set()
     case.settles()
-    wait_for(lambda: case.shard.has_room, 5, "room")
+    wait_for(lambda: case.shard.has_room, "room")
 
 
 def test_when_a_shard_goes_nothing_is_done_beyond_what_can_be_committed() -> None:
@@ -392,7 +392,7 @@ def test_a_checkpoint_does_not_pass_what_is_no_dead_letter_yet(bad: set[int]) ->
         return made
 
     one = case(down=True)
-    wait_for(lambda: seen == list(range(min(bad))), 5, "what is before it")
+    wait_for(lambda: seen == list(range(min(bad))), "what is before it")
     assert one.end()
     assert one.shard.position == min(bad)
 
@@ -416,6 +416,6 @@ def test_the_last_checkpoint_does_not_pass_a_failed_record_that_is_no_dead_lette
     case = Case(Consumer(Form.PROCESSOR, Processor), retries=0)
     case.buried.down = True
     case.shard.feed([message(offset) for offset in range(5)])
-    wait_for(lambda: case.shard.position == 2, 5, "the first checkpoint")
+    wait_for(lambda: case.shard.position == 2, "the first checkpoint")
     assert case.end()
     assert case.shard.position == 2

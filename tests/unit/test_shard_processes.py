@@ -22,7 +22,7 @@ from tests.support import command_line, wait_for
 from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import message
 
-pytestmark = [pytest.mark.unit, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.unit
 
 
 def hostile(folder: Path, record: Record) -> None:
@@ -92,7 +92,7 @@ def leaves_no_lane_behind() -> Iterator[None]:
         servers = [one for one in psutil.Process().children() if "forkserver" in command_line(one)]
         return [lane for server in servers for lane in server.children()]
 
-    wait_for(lambda: not lanes(), 10, "the lanes' processes to be gone")
+    wait_for(lambda: not lanes(), "the lanes' processes to be gone")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_hostile_record_costs_itself_alone(
     case = Case(form, partial(opened, form, tmp_path), **contract)
     values = [b"a", b"b", what, b"d"]
     case.shard.feed([message(offset, b"one", value) for offset, value in enumerate(values)])
-    assert case.settles(60) == 4
+    assert case.settles() == 4
     assert case.end(10)
     assert {offset: failure.error_class for offset, failure in case.buried.letters.items()} == {2: error}
     done = [int(line) for line in (tmp_path / "done").read_text().splitlines()]
@@ -125,7 +125,7 @@ def test_a_hostile_record_costs_itself_alone(
 def test_a_processor_checkpoints_from_its_process(tmp_path: Path) -> None:
     case = Case(Form.PROCESSOR, partial(opened, Form.PROCESSOR, tmp_path))
     case.shard.feed([message(offset, b"one") for offset in range(4)])
-    wait_for(lambda: case.shard.position == 3, 30, "its checkpoint")
+    wait_for(lambda: case.shard.position == 3, "its checkpoint")
     assert case.end(10)
     assert case.shard.position == 4
 
@@ -134,5 +134,5 @@ def test_a_consumer_that_cannot_be_loaded_ends_the_worker() -> None:
     case = Case(Form.RECORD, failing)
     case.shard.feed([message(0, b"one")])
     with pytest.raises(ShardlakeError, match="FileNotFoundError: no such consumer here"):
-        case.settles(60)
+        case.settles()
     assert case.end(5)

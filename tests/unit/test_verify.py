@@ -3,7 +3,7 @@ well."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shardlake.avro.batch import column_types
-from shardlake.lake.kept import Kept, check_kept, judge
+from shardlake.lake.kept import LACKING, Expected, Kept, check_kept, judge
 from shardlake.lake.published import check_published
 from shardlake.lake.sent import check_sent
 from shardlake.lake.verdict import Findings
@@ -204,17 +204,21 @@ def test_a_torn_ledger_leaves_open_whose_the_rest_is(ledger: LedgerFile, tmp_pat
     assert f"{len(WHOLE):,} records of the topic that no ledger names may be its own" in found.unchecked[0]
 
 
+FIELDS = {"a": Expected(["a"]), "h": Expected(["h", "h@1"], {"none": ["h@none"]})}
+
+
 def kept_in(
     rows: list[dict[str, Any]],
     lake: list[dict[str, Any]],
     dead: list[tuple[int, int, int]],
     covered: int = 10**9,
     redriven: list[tuple[int, int, int, int]] | None = None,
+    differing: Iterable[tuple[str, str, str]] = (),
 ) -> Findings:
     connection = duckdb.connect()
     connection.execute(
         'CREATE TABLE k ("partition" INT, "offset" BIGINT, digest UBIGINT, state VARCHAR, '
-        'a VARCHAR, h VARCHAR, "h@1" VARCHAR)'
+        'a VARCHAR, h VARCHAR, "h@1" VARCHAR, "h@none" VARCHAR)'
     )
     connection.execute('CREATE TABLE kept ("partition" INT, "offset" BIGINT, a VARCHAR, h VARCHAR, filename VARCHAR)')
     connection.execute('CREATE TABLE dead ("partition" INT, "offset" BIGINT, digest UBIGINT)')
@@ -224,7 +228,7 @@ def kept_in(
         connection.register("given", pa.Table.from_pylist(given))
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given")
     connection.executemany("INSERT INTO dead VALUES (?, ?, ?)", dead or [(-1, -1, 0)])
-    return check_kept(connection, "t", {"a": ["a"], "h": ["h", "h@1"]}, {0: (10, 50_000)}, {0: covered})
+    return check_kept(connection, "t", FIELDS, {0: (10, 50_000)}, {0: covered}, differing)
 
 
 def row(offset: int, **more: Any) -> dict[str, Any]:
@@ -239,9 +243,9 @@ def row(offset: int, **more: Any) -> dict[str, Any]:
 
 
 def k(offset: int, **more: Any) -> dict[str, Any]:
-    one = {"digest": offset, "state": "event", "h@1": f"old{offset}", **row(offset), **more}
+    one = {"digest": offset, "state": "event", "h@1": f"old{offset}", "h@none": f"raw{offset}", **row(offset), **more}
     del one["filename"]
-    return one if one["state"] == "event" else {**one, "a": None, "h": None, "h@1": None}
+    return one if one["state"] == "event" else {**one, "a": None, "h": None, "h@1": None, "h@none": None}
 
 
 def test_the_lake_is_held_against_the_topic_value_by_value() -> None:
@@ -267,6 +271,23 @@ def test_the_lake_is_held_against_the_topic_value_by_value() -> None:
     assert found.anomalies[1].files == ("file0",)
     assert found.anomalies[2].what.endswith(": a")
     assert found.anomalies[3].what.endswith(": h")
+
+
+def test_rows_are_judged_by_what_their_file_was_written_with() -> None:
+    """The rows with even offsets are in file0, of an older schema: without the field a, and with h not masked."""
+    events = [k(offset) for offset in range(10, 20)]
+    older = [("a", LACKING, "file0"), ("h", "none", "file0")]
+    lake = [row(n) if n % 2 else row(n, a=None, h=f"raw{n}") for n in range(10, 20)]
+    assert named(kept_in(events, lake, [], differing=older)) == []
+    assert len(named(kept_in(events, lake, []))) == 5
+    lake[0] = row(10, a="another", h="raw10")  # a field that the file does not have
+    lake[1] = row(11, a=None)  # null in a file that has the field
+    lake[2] = row(12, a=None)  # masked in a file that does not mask
+    lake[3] = row(13, h="raw13")  # raw in a file that masks
+    found = kept_in(events, lake, [], differing=older)
+    assert [(one.where, one.what.rpartition(": ")[2]) for one in found.anomalies] == [
+        ("t/0/10", "a"), ("t/0/11", "a"), ("t/0/12", "h"), ("t/0/13", "h"),
+    ]  # fmt: skip
 
 
 def test_dead_letters_are_held_against_the_topic_byte_by_byte() -> None:

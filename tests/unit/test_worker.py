@@ -101,7 +101,7 @@ def test_a_batch_may_end_with_the_end_of_a_partition(batch: list[Message], at_en
 
 def test_a_shard_that_goes_is_committed_with_its_lease(worker: Worker) -> None:
     worker._feed([Message(0, 5), Message(0, 6), Message(0, 9, end=True)])  # noqa: SLF001
-    wait_for(lambda: not worker._held[0].shard.in_flight, 5, "both to be done")  # noqa: SLF001
+    wait_for(lambda: not worker._held[0].shard.in_flight, "both to be done")  # noqa: SLF001
     worker._on_revoke(worker._consumer, [TopicPartition("t", 0)])  # noqa: SLF001
     last = worker._consumer.commits[-1]  # noqa: SLF001
     assert (last.partition, last.offset) == (0, 9)

@@ -1,9 +1,14 @@
 package io.shardlake.flink;
 
+import static org.apache.flink.table.types.logical.utils.LogicalTypeChecks.getPrecision;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -12,7 +17,7 @@ import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.connector.file.sink.FileSink;
 import org.apache.flink.core.fs.Path;
 import org.apache.flink.core.io.SimpleVersionedSerializer;
-import org.apache.flink.formats.parquet.row.ParquetRowDataBuilder;
+import org.apache.flink.formats.parquet.ParquetWriterFactory;
 import org.apache.flink.streaming.api.functions.sink.filesystem.BucketAssigner;
 import org.apache.flink.streaming.api.functions.sink.filesystem.OutputFileConfig;
 import org.apache.flink.streaming.api.functions.sink.filesystem.bucketassigners.SimpleVersionedStringSerializer;
@@ -25,21 +30,23 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.factories.DynamicTableSinkFactory;
 import org.apache.flink.table.factories.FactoryUtil;
 import org.apache.flink.table.types.logical.RowType;
-import org.apache.hadoop.conf.Configuration;
 
 /**
  * The connector 'lake': rows into Parquet files in Hive folders year=/month=/day=/hour= (UTC), exactly once.
  *
- * <p>It is Flink's own FileSink. SQL's filesystem connector is not used because it cannot end file names in .parquet, and because
- * its partitions are columns that every row has to format. A file is visible once the checkpoint that closed it is complete;
- * until then its name begins with a dot.
+ * <p>It is Flink's own FileSink, with a bound on open files. SQL's filesystem connector is not used because it cannot end file
+ * names in .parquet, and because its partitions are columns that every row has to format. A file is visible once the checkpoint
+ * that closed it is complete; until then its name begins with a dot.
  */
 public class LakeSink implements DynamicTableSinkFactory {
     private static final ConfigOption<String> PATH =
             ConfigOptions.key("path").stringType().noDefaultValue().withDescription("The table's folder.");
     private static final ConfigOption<List<String>> PARTITION_TIME = ConfigOptions.key("partition-time")
             .stringType().asList().noDefaultValue()
-            .withDescription("TIMESTAMP_LTZ(3) columns; the first that is not null is the row's hour.");
+            .withDescription("TIMESTAMP_LTZ columns; the first that is not null is the row's hour.");
+    private static final ConfigOption<String> SCHEMA =
+            ConfigOptions.key("schema").stringType().noDefaultValue().withDescription("Kept in each file's metadata.");
+    private static final String SCHEMA_OF_FILE = "shardlake.schema";
 
     @Override
     public String factoryIdentifier() {
@@ -53,7 +60,7 @@ public class LakeSink implements DynamicTableSinkFactory {
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of();
+        return Set.of(SCHEMA);
     }
 
     @Override
@@ -69,10 +76,13 @@ public class LakeSink implements DynamicTableSinkFactory {
             return index;
         }).toArray();
         RowType rows = (RowType) schema.toPhysicalRowDataType().getLogicalType();
-        return new Sink(helper.getOptions().get(PATH), times, rows);
+        RowHour hour = new RowHour(times, Arrays.stream(times).map(index -> getPrecision(rows.getTypeAt(index))).toArray());
+        Map<String, String> metadata = new HashMap<>();
+        helper.getOptions().getOptional(SCHEMA).ifPresent(text -> metadata.put(SCHEMA_OF_FILE, text));
+        return new Sink(helper.getOptions().get(PATH), hour, rows, metadata);
     }
 
-    private record Sink(String path, int[] times, RowType rows) implements DynamicTableSink {
+    private record Sink(String path, RowHour hour, RowType rows, Map<String, String> metadata) implements DynamicTableSink {
         @Override
         public ChangelogMode getChangelogMode(ChangelogMode requested) {
             return ChangelogMode.insertOnly();
@@ -80,17 +90,20 @@ public class LakeSink implements DynamicTableSinkFactory {
 
         @Override
         public SinkRuntimeProvider getSinkRuntimeProvider(Context context) {
-            Configuration parquet = new Configuration();
-            parquet.set("parquet.compression", "ZSTD");
-            // Instants as int64, which every reader takes for timestamps with a zone. One unit holds for all columns:
-            // milliseconds would cut what timestamp-micros carries.
-            parquet.set("parquet.write.int64.timestamp", "true");
-            parquet.set("parquet.timestamp.time.unit", "micros");
-            return SinkV2Provider.of(FileSink
-                    .forBulkFormat(new Path(path), ParquetRowDataBuilder.createWriterFactory(rows, parquet, true))
-                    .withBucketAssigner(new Hour(times))
+            Path table = new Path(path);
+            boolean instants;
+            try {
+                instants = TableTimes.areInstants(table);
+            } catch (IOException error) {
+                throw new UncheckedIOException("The files of " + path + " cannot be read: " + error.getMessage(), error);
+            }
+            FileSink<RowData> files = FileSink
+                    .forBulkFormat(table, new ParquetWriterFactory<>(new LakeParquet(rows, instants, metadata)))
+                    .withBucketAssigner(new Folder(hour))
+                    .withRollingPolicy(new HourlySink.OnDemand())
                     .withOutputFileConfig(OutputFileConfig.builder().withPartSuffix(".parquet").build())
-                    .build());
+                    .build();
+            return SinkV2Provider.of(new HourlySink(files, hour, rows));
         }
 
         @Override
@@ -105,35 +118,26 @@ public class LakeSink implements DynamicTableSinkFactory {
     }
 
     /** A row's folder; neighbours are mostly of one hour, so the last name is kept. */
-    private static class Hour implements BucketAssigner<RowData, String> {
-        private static final long HOUR_MS = 3_600_000;
-        private static final DateTimeFormatter FOLDER = DateTimeFormatter
+    private static class Folder implements BucketAssigner<RowData, String> {
+        private static final DateTimeFormatter NAME = DateTimeFormatter
                 .ofPattern("'year='yyyy'/month='MM'/day='dd'/hour='HH").withZone(ZoneOffset.UTC);
 
-        private final int[] times;
-        private transient long hour;
-        private transient String folder;
+        private final RowHour hour;
+        private transient long last;
+        private transient String name;
 
-        Hour(int[] times) {
-            this.times = times;
+        Folder(RowHour hour) {
+            this.hour = hour;
         }
 
         @Override
         public String getBucketId(RowData row, Context context) {
-            for (int index : times) {
-                if (!row.isNullAt(index)) {
-                    return folder(Math.floorDiv(row.getTimestamp(index, 3).getMillisecond(), HOUR_MS));
-                }
+            long wanted = hour.of(row);
+            if (name == null || last != wanted) {
+                last = wanted;
+                name = NAME.format(Instant.ofEpochMilli(wanted * RowHour.MS));
             }
-            throw new IllegalStateException("none of the columns " + Arrays.toString(times) + " holds a time");
-        }
-
-        private String folder(long wanted) {
-            if (folder == null || hour != wanted) {
-                hour = wanted;
-                folder = FOLDER.format(Instant.ofEpochMilli(wanted * HOUR_MS));
-            }
-            return folder;
+            return name;
         }
 
         @Override

@@ -1,0 +1,1 @@
+"""The servers of compose.yaml in containers. A package, so that its containers end with its last test."""
