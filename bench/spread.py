@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def _files(stack: RunningStack) -> int:
-    return len(find(stack.settings.lake, f"app_logs/**/{VISIBLE}"))
+    return len(find(stack.settings.lake / "app_logs", VISIBLE))
 
 
 def _peak_mb(stack: RunningStack) -> int:

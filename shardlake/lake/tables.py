@@ -16,7 +16,7 @@ from shardlake.errors import BadInput, Unavailable
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.storage import Folder, check, find, is_remote
 
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TYPES = {
     "string": "VARCHAR",
     "enum": "VARCHAR",
@@ -47,9 +47,9 @@ class Range:
     start: datetime | None = None
     end: datetime | None = None
 
-    def touches(self, begin: datetime, end: datetime) -> bool:
-        """Whether something of [begin, end) may be in the range."""
-        return (self.start is None or end > self.start) and (self.end is None or begin <= self.end)
+    def touches(self, begin: datetime, length: timedelta) -> bool:
+        """Whether something of a time that begins then may be in the range; its end may lie beyond the year 9999."""
+        return (self.start is None or self.start - begin < length) and (self.end is None or begin <= self.end)
 
     def join(self, other: Range) -> Range:
         """The smallest range that holds both."""
@@ -80,19 +80,19 @@ class LakeTable:
             return
         for year in _parts(self.folder, "year"):
             number = int(year.name[5:])
-            if not within.touches(datetime(number, 1, 1, tzinfo=UTC), datetime(number + 1, 1, 1, tzinfo=UTC)):
+            if not within.touches(datetime(number, 1, 1, tzinfo=UTC), 366 * DAY):
                 continue
             for month in _parts(year, "month"):
                 first = datetime(number, int(month.name[6:]), 1, tzinfo=UTC)
-                if not within.touches(first, first + timedelta(days=31)):
+                if not within.touches(first, 31 * DAY):
                     continue
                 for day in _parts(month, "day"):
-                    midnight = first + timedelta(days=int(day.name[4:]) - 1)
-                    if not within.touches(midnight, midnight + timedelta(days=1)):
+                    midnight = first + (int(day.name[4:]) - 1) * DAY
+                    if not within.touches(midnight, DAY):
                         continue
                     for hour in _parts(day, "hour"):
                         begin = midnight + int(hour.name[5:]) * HOUR
-                        if within.touches(begin, begin + HOUR):
+                        if within.touches(begin, HOUR):
                             yield hour
 
     def files(self, within: Range = Range()) -> list[Folder]:
@@ -113,7 +113,7 @@ def _parts_to_list(within: Range) -> list[str]:
     hour = within.start.replace(minute=0, second=0, microsecond=0)
     for begin, step, most, pattern in (
         (hour, HOUR, LISTED_HOURS, "year=%Y/month=%m/day=%d/hour=%H"),
-        (hour.replace(hour=0), 24 * HOUR, LISTED_DAYS, "year=%Y/month=%m/day=%d"),
+        (hour.replace(hour=0), DAY, LISTED_DAYS, "year=%Y/month=%m/day=%d"),
     ):
         count = (within.end - begin) // step + 1
         if count <= most:
@@ -132,7 +132,7 @@ def begin_of(hour: Folder) -> datetime | None:
 
 def _touches(hour: Folder, within: Range) -> bool:
     begin = begin_of(hour)
-    return begin is not None and within.touches(begin, begin + HOUR)
+    return begin is not None and within.touches(begin, HOUR)
 
 
 def must_be_in_place(lake: Folder) -> None:

@@ -49,6 +49,10 @@ partitions = 1
 retention_hours = 1
 lake_table = "samples"
 dead_letters = "app-logs.dlq"
+[by-micros]
+schema = "sample"
+event_time = "micros"
+lake_table = "by_micros"
 ["app-logs.dlq"]
 partitions = 1
 retention_hours = 1
@@ -57,8 +61,10 @@ JOB = """
 from shardlake.flink.job import Insert
 
 def build(tables):
-    rows = f"SELECT {tables.masked('app-logs')}, topic, `partition`, `offset`, arrival_time FROM app_logs"
-    return [Insert("lake.samples", tables.query(rows))]
+    fields = tables.masked("app-logs")
+    rows = f"SELECT {fields}, topic, `partition`, `offset`, arrival_time FROM app_logs"
+    again = tables.query(f"SELECT {fields} FROM app_logs")
+    return [Insert("lake.samples", tables.query(rows)), Insert("lake.by_micros", again)]
 """
 ROWS: list[dict[str, Any]] = [
     {
@@ -148,6 +154,12 @@ def test_every_type_arrives_as_it_was_sent_or_not_at_all(shardlake_stack: Runnin
     assert [DeadLetter.from_headers(letter.headers()).error_class for letter in letters] == [
         f"io.shardlake.flink.{named}" for _, _, named in OUTSIDE
     ]
+    table = stack.settings.lake / "by_micros"
+    assert isinstance(table, Path)
+    hours = {str(file.parent.relative_to(table)) for file in table.rglob("[!._]*.parquet")}
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)  # of the rows that are written as NANS
+    times = [epoch, *(row["micros"] for row in ROWS)]
+    assert hours == {f"year={at.year:04}/{at:month=%m/day=%d/hour=%H}" for at in times}
     without_zone = [
         {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in row.items()} for row in ROWS
     ]
