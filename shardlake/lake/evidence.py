@@ -19,7 +19,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shardlake import topics
+from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import Registry
 from shardlake.child import die_with_parent
 from shardlake.dead_letter import DeadLetter
@@ -197,7 +198,9 @@ def _end_with(parent: int) -> None:
 
 
 def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file: Path) -> int:
-    judge = Judge(topic, schema, Registry(settings.schema_registry_url))
+    registry = Registry(settings.schema_registry_url)
+    judge = Judge(topic, schema, registry)
+    older = [Decoder(version.schema, registry) for version in registry.versions(topic.subject)]
     count = 0
     with pq.ParquetWriter(file, DEAD_LETTER_FIELDS) as written:
         rows: list[tuple[Any, ...]] = []
@@ -208,10 +211,10 @@ def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file
             rows.append((message, letter))
             count += 1
             if len(rows) == DEAD_LETTERS_AT_ONCE:
-                written.write_table(_letters_table(judge, rows))
+                written.write_table(_letters_table(judge, older, rows))
                 rows = []
         if rows:
-            written.write_table(_letters_table(judge, rows))
+            written.write_table(_letters_table(judge, older, rows))
     return count
 
 
@@ -224,11 +227,15 @@ def _letter(message: Any) -> DeadLetter | None:
     return letter if 0 <= letter.partition < 1 << 31 and 0 <= letter.offset < 1 << 63 else None
 
 
-def _letters_table(judge: Judge, rows: Iterable[tuple[Any, DeadLetter | None]]) -> pa.Table:
+def _letters_table(judge: Judge, older: Sequence[Decoder], rows: Iterable[tuple[Any, DeadLetter | None]]) -> pa.Table:
+    """Dead letters, each an event only where jobs of any registered version would have taken it for one."""
     messages, letters = zip(*rows, strict=True)
     arrivals = [letter.timestamp_ms if letter else message.timestamp()[1] for message, letter in rows]
     values = [message.value() for message in messages]
     _, states = judge.judge(values, 1000 * np.array(arrivals, np.int64))
+    for row in np.flatnonzero(states == 0):
+        if not all(_takes(decoder, values[row]) for decoder in older):
+            states[row] = 1
     columns = [
         [letter.partition if letter else -1 for letter in letters],
         [letter.offset if letter else -1 for letter in letters],
@@ -242,3 +249,11 @@ def _letters_table(judge: Judge, rows: Iterable[tuple[Any, DeadLetter | None]]) 
     return pa.table(
         [pa.array(one, field.type) for one, field in zip(columns, DEAD_LETTER_FIELDS, strict=True)], DEAD_LETTER_FIELDS
     )
+
+
+def _takes(decoder: Decoder, value: bytes) -> bool:
+    try:
+        decoder.decode(value)
+    except Undecodable:
+        return False
+    return True

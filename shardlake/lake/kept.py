@@ -3,8 +3,10 @@
     events + poison + null values = rows of the lake + dead letters + null values,   by (topic, partition, offset)
 
 and each row has the values of its record, masked; each dead letter its bytes. A dead letter that is an event by now is
-well where it was redriven. Needs tables `k`, the topic's records with what the lake must hold of them, `dead`, the dead
-letters, `redriven`, and `kept`, the rows of the lake with the file of each.
+well where it was redriven, or where jobs of an older schema could not read it.
+
+Needs tables `k`, the topic's records with what the lake must hold of them, `dead`, the dead letters, `redriven`, and
+`kept`, the rows of the lake with the file of each.
 """
 
 from __future__ import annotations
@@ -131,6 +133,19 @@ def check_kept(
             f"{unseen:,} records are not covered by a completed checkpoint, and not in the lake yet: let the jobs run "
             "on, or finish them, and verify again."
         )
+    newer = number(
+        connection,
+        """
+        SELECT count(*) FROM dead JOIN some_k USING ("partition", "offset")
+        ANTI JOIN redriven ON p = "partition" AND o = "offset"
+        WHERE dead.state = 'poison' AND some_k.state = 'event'
+        """,
+    )
+    if newer:
+        found.notes.append(
+            f"{newer:,} dead letters are events by now, which jobs of an older schema could not read: `shardlake dlq "
+            "redrive` sends them again"
+        )
     foreign = number(connection, 'SELECT count(*) FROM dead WHERE "partition" < 0')
     if foreign:
         found.notes.append(f"{foreign:,} records of the dead-letter topic are not of these jobs")
@@ -155,7 +170,8 @@ def _take(connection: duckdb.DuckDBPyConnection) -> None:
 def _places(connection: duckdb.DuckDBPyConnection, topic: str) -> Iterator[tuple[str, tuple[str, ...], Kept]]:
     rows = connection.execute("""
         WITH letters AS (
-            SELECT "partition", "offset", count(*) AS letters, any_value(digest) AS letter FROM dead
+            SELECT "partition", "offset", count(*) AS letters, any_value(digest) AS letter,
+                any_value(state) = 'poison' AS was_poison FROM dead
             WHERE "partition" >= 0 GROUP BY ALL
         ), rows AS (
             SELECT "partition", "offset", count(*) AS rows, list(DISTINCT filename ORDER BY filename) AS files
@@ -169,8 +185,8 @@ def _places(connection: duckdb.DuckDBPyConnection, topic: str) -> Iterator[tuple
             (coalesce(state = 'event', false) AND n = 1 AND m = 0)
             OR (coalesce(state = 'poison', false) AND n = 0 AND m = 1 AND has_bytes)
             OR (coalesce(state = 'null', false) AND n = 0 AND m = 0)
-            OR (coalesce(state = 'event', false) AND n = 0 AND m = 1 AND has_bytes AND ("partition", "offset") IN (
-                SELECT (p, o) FROM redriven
+            OR (coalesce(state = 'event', false) AND n = 0 AND m = 1 AND has_bytes AND (
+                was_poison OR ("partition", "offset") IN (SELECT (p, o) FROM redriven)
             ))
         ) ORDER BY ALL
     """)

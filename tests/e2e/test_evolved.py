@@ -24,6 +24,8 @@ import pyarrow.parquet
 import pytest
 
 from bench.environment import environment
+from shardlake import topics
+from shardlake.dead_letter import DeadLetter
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.testing.stack import RunningStack
@@ -33,6 +35,7 @@ from tests.support import ROOT, Topic, copy_pipeline, event, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.thorough]
 
+NEW_SYMBOL = range(90, 93)
 LATENCY, BIG = 0.1, 2**40
 SECONDS_SHOWN = "%Y-%m-%d %H:%M:%S"
 Fields = dict[str, dict[str, Any]]
@@ -112,12 +115,13 @@ def evolved(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFact
     two.shardlake("schema", "register")
     send(first, range(10, 20), host="one")  # a producer of the first version: the jobs take the default
     send(two, range(20, 30), hostname="two", region="us", status=BIG)
+    three = changed(two, folder / "third", third)
+    three.shardlake("schema", "register")
+    send(three, NEW_SYMBOL, hostname="three", region="us", level="NOTICE")  # no symbol of the jobs that run now
     archive(two, 30)
     expected |= {f"event-{n}": (shown(n), "eu", event(n)["status"], "one", None) for n in range(10, 20)}
     expected |= {f"event-{n}": (shown(n), "us", BIG, "two", None) for n in range(20, 30)}
 
-    three = changed(two, folder / "third", third)
-    three.shardlake("schema", "register")
     send(three, range(30, 40), hostname="three", region="us", level="NOTICE")
     archive(three, 40)
     four = changed(three, folder / "fourth", fourth)
@@ -158,6 +162,14 @@ def test_a_query_has_every_version_under_the_newest_names(evolved: Evolved) -> N
 def test_verify_judges_each_row_by_the_schema_of_its_file(evolved: Evolved) -> None:
     found = verify(evolved.stack, 0, [])
     assert found["conclusion"] == "holds"
+    assert any("3 dead letters are events by now" in note for one in found["checks"] for note in one["notes"])
+
+
+def test_jobs_of_an_older_schema_make_dead_letters_of_a_new_symbol(evolved: Evolved) -> None:
+    letters = topics.read(evolved.stack.settings.kafka_bootstrap_servers, "app-logs.dlq")
+    found = [DeadLetter.from_headers(letter.headers()) for letter in letters]
+    assert [letter.error_class.rpartition(".")[2] for letter in found] == ["AvroTypeException"] * len(NEW_SYMBOL)
+    assert all("NOTICE" in letter.error_message for letter in found)
 
 
 def documented() -> list[ast.stmt]:

@@ -211,6 +211,8 @@ def kept_in(
     rows: list[dict[str, Any]],
     lake: list[dict[str, Any]],
     dead: list[tuple[int, int, int]],
+    *,
+    letters_are: str = "poison",
     covered: int = 10**9,
     redriven: list[tuple[int, int, int, int]] | None = None,
     differing: Iterable[tuple[str, str, str]] = (),
@@ -221,13 +223,14 @@ def kept_in(
         'a VARCHAR, h VARCHAR, "h@1" VARCHAR, "h@none" VARCHAR)'
     )
     connection.execute('CREATE TABLE kept ("partition" INT, "offset" BIGINT, a VARCHAR, h VARCHAR, filename VARCHAR)')
-    connection.execute('CREATE TABLE dead ("partition" INT, "offset" BIGINT, digest UBIGINT)')
+    connection.execute('CREATE TABLE dead ("partition" INT, "offset" BIGINT, digest UBIGINT, state VARCHAR)')
     connection.execute(REDRIVEN)
     connection.executemany("INSERT INTO redriven VALUES (?, ?, ?, ?)", redriven or [(-1, -1, -1, -1)])
     for table, given in (("k", rows), ("kept", lake)):
         connection.register("given", pa.Table.from_pylist(given))
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given")
-    connection.executemany("INSERT INTO dead VALUES (?, ?, ?)", dead or [(-1, -1, 0)])
+    letters = [(*one, letters_are) for one in dead or [(-1, -1, 0)]]
+    connection.executemany("INSERT INTO dead VALUES (?, ?, ?, ?)", letters)
     return check_kept(connection, "t", FIELDS, {0: (10, 50_000)}, {0: covered}, differing)
 
 
@@ -292,7 +295,9 @@ def test_rows_are_judged_by_what_their_file_was_written_with() -> None:
 
 def test_dead_letters_are_held_against_the_topic_byte_by_byte() -> None:
     rows = [k(10), k(11, state="poison"), k(12, state="poison"), k(13, state="poison"), k(14)]
-    found = kept_in(rows, [row(10)], [(0, 11, 99), (0, 12, 12), (0, 12, 12), (0, 14, 14), (0, 400, 1)])
+    found = kept_in(
+        rows, [row(10)], [(0, 11, 99), (0, 12, 12), (0, 12, 12), (0, 14, 14), (0, 400, 1)], letters_are="event"
+    )
     assert named(found) == [
         ("wrong-value", "t/0/11"),
         ("duplicate", "t/0/12"),
@@ -300,6 +305,16 @@ def test_dead_letters_are_held_against_the_topic_byte_by_byte() -> None:
         ("misrouted", "t/0/14"),
         ("G1a", "t/0/400"),
     ]
+
+
+def test_a_dead_letter_of_jobs_with_an_older_schema_is_right_where_it_is_and_said_until_it_is_redriven() -> None:
+    rows, dead = [k(10), k(11)], [(0, 11, 11)]
+    found = kept_in(rows, [row(10)], dead)
+    assert named(found) == []
+    assert found.notes[0].startswith("1 dead letters are events by now")
+    assert named(kept_in(rows, [row(10)], [(0, 11, 99)])) == [("misrouted", "t/0/11")]
+    again = kept_in([*rows, k(12, digest=11)], [row(10), row(12)], dead, redriven=[(0, 12, 0, 11)])
+    assert (named(again), again.notes) == ([], [])
 
 
 def test_what_no_checkpoint_covers_yet_is_no_loss() -> None:
