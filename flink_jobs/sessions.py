@@ -1,7 +1,8 @@
 """What each client does until it is silent for a while.
 
-A session is emitted once, when the watermark passes its last event by the gap (`gap_minutes`, 30). An event that comes
-when a session of it alone would have closed is late: it is in `late_events` and in the archive.
+A session is emitted once, when the watermark passes its last event by the gap (`gap_minutes`, 30). An event behind the
+watermark is late: it is in `late_events` and in the archive. It may be less than the gap after a session that has been
+emitted, and would begin a second one where there was one.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from shardlake.flink.job import Insert, Tables, whole_number
 from shardlake.flink.tables import interval
 
 GAP_MINUTES = 30
+START = "`event_time`"
 
 
 def build(tables: Tables) -> list[Insert]:
     """`app_logs` with a client → `lake.sessions` and `lake.late_events`."""
     gap = interval(60 * whole_number(tables.options, "gap_minutes", GAP_MINUTES))
-    end = f"`event_time` + {gap}"
-    of_clients = f"SELECT * FROM ({tables.in_time('app_logs', 'event_time', end)}) WHERE `client_address` IS NOT NULL"
+    end = f"{START} + {gap}"
+    in_time = tables.in_time("app_logs", "event_time", end, needed_until=START)
+    of_clients = f"SELECT * FROM ({in_time}) WHERE `client_address` IS NOT NULL"
     sessions = tables.query(f"""
         SELECT {tables.masked("sessions")} FROM (
             SELECT
@@ -33,7 +36,7 @@ def build(tables: Tables) -> list[Insert]:
             FROM TABLE(SESSION(({of_clients}) PARTITION BY `client_address`, DESCRIPTOR(`event_time`), {gap}))
             GROUP BY window_start, window_end, `client_address`)
     """)
-    late = tables.late("app_logs", "event_time", "`event_time`", end, fields=NAMED, missed_table="sessions")
+    late = tables.late("app_logs", "event_time", START, end, fields=NAMED, missed_table="sessions", needed_until=START)
     return [Insert("lake.sessions", sessions), Insert("lake.late_events", late)]
 
 

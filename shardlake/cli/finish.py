@@ -28,10 +28,13 @@ METRICS_SECONDS = 3
 def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
     """The application that `drain` needs, with the jobs that are running, its planning begun."""
     from shardlake.flink.inserts import jobs_of
+    from shardlake.flink.resume import LastEnd
     from shardlake.flink.submit import Submission
 
+    last = LastEnd.read(settings.jobs)
+    jobs = jobs_of(running(settings).name)
     log = state_folder() / "logs" / "finish.log"
-    return Submission(pipeline, settings, jobs_of(running(settings).name), log, draining=True)
+    return Submission(pipeline, settings, jobs, log, closed=last.closed if last else {}, draining=True)
 
 
 def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float | None = None) -> None:
@@ -40,6 +43,7 @@ def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_s
     They may take as long as they read, or move otherwise, and no longer than `timeout_seconds` where that is given.
     Raises ShardlakeError where they do not come to the end, Unavailable where Flink or the broker is gone.
     """
+    from shardlake.flink.resume import FINISHED, FINISHING
     from shardlake.topics import ends_of_records
 
     cluster = cluster_of(settings)
@@ -59,13 +63,13 @@ def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_s
         while unread(job_id, {}) and time.monotonic() < patience:
             time.sleep(0.2)
         before = {name: cluster.read_offsets(job_id, name) for name in wanted}
-        savepoint = end(settings, drain=False)
+        savepoint = end(settings, FINISHING)
         job_id = planned.submit(as_url(beside(settings.jobs, savepoint))).job_id
     finally:
         planned.abandon()
     cluster.await_running(job_id)
     _await_read(cluster, job_id, lambda: unread(job_id, before), timeout_seconds)
-    end(settings, drain=True)
+    end(settings, FINISHED)
 
 
 def _await_read(cluster: Cluster, job_id: str, unread: Callable[[], int], timeout_seconds: float | None) -> None:
@@ -114,11 +118,15 @@ def running(settings: Settings) -> Job:
     return job
 
 
-def end(settings: Settings, *, drain: bool) -> str:
-    """Stop the running application; its savepoint's path. Raises ShardlakeError where none runs."""
-    from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
+def end(settings: Settings, how: str) -> str:
+    """Stop the running application, with FINISHED by a drain; its savepoint's path.
 
-    folder = as_url(settings.jobs / "savepoints")
-    path = cluster_of(settings).stop(running(settings).job_id, folder, drain=drain)
-    LastEnd(FINISHED if drain else STOPPED, path).write(settings.jobs)
+    Raises ShardlakeError where none runs.
+    """
+    from shardlake.flink.inserts import jobs_of
+    from shardlake.flink.resume import FINISHED, write_end
+
+    job = running(settings)
+    path = cluster_of(settings).stop(job.job_id, as_url(settings.jobs / "savepoints"), drain=how == FINISHED)
+    write_end(settings.jobs, how, path, jobs_of(job.name), drained=how == FINISHED)
     return path

@@ -46,7 +46,7 @@ def start(
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
     from shardlake.flink.job import choose
-    from shardlake.flink.resume import next_start
+    from shardlake.flink.resume import next_start, settle
     from shardlake.flink.submit import Submission
     from shardlake.lake.tables import must_be_in_place
     from shardlake.topics import offsets
@@ -58,13 +58,15 @@ def start(
     if already:
         msg = f"The jobs are running already (job {already.job_id})."
         raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")
+    if settle(settings.jobs):
+        err.print("the last `jobs finish` was killed at its end; the windows that it fired stay closed")
     servers = settings.kafka_bootstrap_servers
     found = patiently(lambda: {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}, "the broker")
     firsts = {name: {partition: first for partition, (first, _) in of.items()} for name, of in found.items()}
     held = patiently(lambda: accounted_for(pipeline, settings), "the broker and the lake's server")
     begin = next_start(settings, firsts, held, savepoint)
     log = state_folder() / "logs" / "submit.log"
-    submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets)
+    submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets, closed=begin.closed)
     submitted = submission.submit(begin.resume_from)
     cluster.await_running(submitted.job_id)
     if submitted.added:
@@ -73,7 +75,9 @@ def start(
         err.print(f"no longer written: {', '.join(submitted.removed)}; its open windows are dropped")
     if begin.resume_from:
         return submitted.job_id, f"resumed from {begin.resume_from}"
-    how = "anew, after the last record in the lake" if begin.start_offsets else "from the start of the topic"
+    how = (
+        "anew, after the last record that the jobs have read" if begin.start_offsets else "from the start of the topic"
+    )
     return submitted.job_id, how
 
 
@@ -119,7 +123,9 @@ def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @app.command()
 def stop() -> None:
     """Stop, with open windows kept in a savepoint: `jobs run` resumes there."""
-    path = end(Settings.read(), drain=False)
+    from shardlake.flink.resume import STOPPED
+
+    path = end(Settings.read(), STOPPED)
     err.print(f"stopped; savepoint {path}")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
-from shardlake.flink.inserts import Jobs, execute, on_any_flink, statements_of
+from shardlake.flink.inserts import Closed, Jobs, execute, on_any_flink, statements_of
 from shardlake.flink.submit import REFUSED
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
@@ -66,6 +66,7 @@ def statement_set(
     jobs: Jobs,
     *,
     start_offsets: dict[str, str] | None = None,
+    closed: Closed | None = None,
     draining: bool = False,
 ) -> tuple[TableEnvironment, StatementSet]:
     """The whole application, checked but not submitted."""
@@ -86,7 +87,7 @@ def statement_set(
         settings.jobs_registry or settings.schema_registry_url,
         as_url(settings.lake),
     )
-    return environment, statements_of(environment, pipeline, where, jobs, start_offsets)
+    return environment, statements_of(environment, pipeline, where, jobs, start_offsets, closed)
 
 
 def _load_file_systems(s3: S3) -> None:
@@ -111,6 +112,7 @@ def main() -> None:
         Settings.read(**request["settings"]),
         request["jobs"],
         start_offsets=request["start_offsets"],
+        closed=request["closed"],
         draining=request["draining"],
     )
     compiled = plan.numbered(statements.compile_plan().as_json_string())

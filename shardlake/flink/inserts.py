@@ -21,6 +21,8 @@ NAME = "shardlake: "
 
 Jobs = Mapping[str, Mapping[str, str]]
 """The options of each job, by its name."""
+Closed = Mapping[str, Mapping[str, int]]
+"""By job and topic, the latest event time in milliseconds of the windows that a `jobs finish` has fired."""
 
 
 def name_of(jobs: Jobs) -> str:
@@ -62,12 +64,13 @@ def statements_of(
     endpoints: Endpoints,
     jobs: Jobs,
     start_offsets: Mapping[str, str] | None = None,
+    closed: Closed | None = None,
 ) -> StatementSet:
     """The whole application in `environment`, its tables made and its inserts checked."""
     for statement in table_definitions(pipeline, endpoints, start_offsets):
         environment.execute_sql(statement)
     statements = environment.create_statement_set()
-    for insert in build(environment, pipeline, jobs):
+    for insert in build(environment, pipeline, jobs, closed or {}):
         statements.add_insert(insert.sink, insert.table)
     return statements
 
@@ -82,7 +85,7 @@ def execute(environment: TableEnvironment, compiled: str) -> str:
     return str(loaded.execute().get_job_client().get_job_id())
 
 
-def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs) -> list[Insert]:
+def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed: Closed) -> list[Insert]:
     """Every job's inserts, checked against their sinks' columns, and the dead letters'.
 
     Raises BadInput for an unknown job, or one whose columns are not its sink's.
@@ -90,7 +93,9 @@ def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs) -> list
     inserts = [
         insert
         for job, options in jobs.items()
-        for insert in pipeline.load_module("flink_jobs", job).build(Tables(environment, pipeline, options))
+        for insert in pipeline.load_module("flink_jobs", job).build(
+            Tables(environment, pipeline, options, closed.get(job, {}))
+        )
     ]
     for insert in inserts:
         wanted = environment.from_path(insert.sink).get_resolved_schema().get_column_names()

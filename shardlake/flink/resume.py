@@ -2,7 +2,9 @@
 
     stopped    the savepoint, open windows in it
     crashed    the newest retained checkpoint
-    finished   nothing to resume: drained windows would fire again. It starts anew from offsets that the lake tells.
+    finishing  the savepoint of the stop before the drain, or the drain's own: see `settle`
+    finished   nothing to resume: drained windows would fire again. It starts anew, at the offsets in the drain's
+               savepoint, and what those windows were is closed: see `Tables.closed`
 
 One file says which, `last.json` in the jobs folder. A newer checkpoint than the one it names wins: a job has run since.
 State that is older than the lake is refused: what came after it would be written again.
@@ -11,28 +13,35 @@ State that is older than the lake is refused: what came after it would be writte
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from shardlake.errors import BadInput
+from shardlake.flink.inserts import Jobs
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
 from shardlake.storage import Folder, as_url, beside, check, find, is_remote, open_folder, write_whole
 
 STOPPED = "stopped"
+FINISHING = "finishing"
 FINISHED = "finished"
 NEVER_STOPS = -(2**63)
 _SPLIT = struct.Struct(">iqq")
 _HEADER = struct.Struct(">iiq")
+_LATEST = re.compile(rb"latest-event-time/([\w.-]+)/(\d+);")
+"""As EventsSource.java keeps it in the state."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastEnd:
-    """How the application ended last, on purpose."""
+    """How the application ended last, on purpose: its `jobs` and options, and what finishes have `closed` so far."""
 
     how: str
     savepoint: str
+    jobs: dict[str, dict[str, str]] = field(default_factory=dict)
+    closed: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Folder) -> LastEnd | None:
@@ -42,7 +51,38 @@ class LastEnd:
 
     def write(self, folder: Folder) -> None:
         """Kept before anybody is told that the job has ended."""
-        write_whole(folder / "last.json", json.dumps({"how": self.how, "savepoint": self.savepoint}))
+        write_whole(folder / "last.json", json.dumps(asdict(self)))
+
+    def with_closed(self, latest_ms: Mapping[str, int]) -> LastEnd:
+        """Close the windows of these jobs up to the latest event times, by topic."""
+        closed = {job: dict(of_job) for job, of_job in self.closed.items()}
+        for job in self.jobs:
+            of_job = closed.setdefault(job, {})
+            for topic, ms in latest_ms.items():
+                of_job[topic] = max(ms, of_job.get(topic, ms))
+        return replace(self, closed=closed)
+
+
+def write_end(folder: Folder, how: str, savepoint: str, jobs: Jobs, *, drained: bool) -> None:
+    """Keep how the application ended. A `savepoint` that was `drained` tells which windows are closed."""
+    last = LastEnd.read(folder)
+    of_jobs = {job: dict(options) for job, options in jobs.items()}
+    end = LastEnd(how, savepoint, of_jobs, last.closed if last else {})
+    (end.with_closed(latest_event_times(beside(folder, savepoint))) if drained else end).write(folder)
+
+
+def settle(folder: Folder) -> bool:
+    """Keep what a drain has closed that was killed before anybody heard of it; tell whether there was one.
+
+    The next run resumes from the drain's savepoint, in which files and transactions may wait to become visible.
+    """
+    last, newest = LastEnd.read(folder), newest_state(folder)
+    if last is None or newest is None or last.how != FINISHING or last.savepoint.endswith(newest.name):
+        return False
+    if newest.parent.name != "savepoints":
+        return False
+    write_end(folder, STOPPED, as_url(newest), last.jobs, drained=True)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +176,29 @@ def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wante
     check(folder)
     last = LastEnd.read(folder)
     newest = newest_state(folder)
+    closed = last.closed if last else {}
     named = open_folder(wanted, settings.s3) if wanted else None
-    if named is None and last and last.how == FINISHED and (newest is None or last.savepoint.endswith(newest.name)):
-        begin = {topic: {**offsets, **next_offsets.get(topic, {})} for topic, offsets in firsts.items()}
-        return Start(start_offsets={topic: _specific(offsets) for topic, offsets in begin.items()})
+    is_last = last is not None and newest is not None and last.savepoint.endswith(newest.name)
+    if named is None and last and last.how == FINISHED and (newest is None or is_last):
+        begin = {
+            topic: {**offsets, **((newest and offsets_in(newest, topic)) or next_offsets.get(topic, {}))}
+            for topic, offsets in firsts.items()
+        }
+        return Start(start_offsets={topic: _specific(offsets) for topic, offsets in begin.items()}, closed=closed)
     state = named or newest
     if named is not None and not (named / "_metadata").is_file():
         msg = f"{named} is no savepoint: it has no _metadata."
         raise BadInput(msg, f"The newest is {newest or 'none'}; `jobs run` without --from takes it.")
-    if named is None and last and last.how == STOPPED and (lost := lost_savepoint(folder)):
+    if named is None and last and last.how != FINISHED and (lost := lost_savepoint(folder)):
         raise BadInput(f"The savepoint with which the jobs were stopped is gone: {lost}.", REWIND)
     if state is None:
         if any(next_offsets.values()):
             msg = f"The lake has rows, and {folder} has no savepoint or checkpoint to go on from."
             raise BadInput(msg, REWIND)
-        return Start()
+        return Start(closed=closed)
     for topic, offsets in next_offsets.items():
         _check_is_not_older(state, topic, offsets)
-    return Start(resume_from=as_url(state))
+    return Start(resume_from=as_url(state), closed=closed)
 
 
 REWIND = "Put it back, or begin anew with `shardlake jobs rewind`: it clears what would be written again."
@@ -178,6 +223,15 @@ def offsets_in(state: Folder, topic: str) -> dict[int, int]:
                 if partition >= 0 and offset >= 0 and stops == NEVER_STOPS:
                     found[partition] = max(found.get(partition, 0), offset)
             at = content.find(needle, at + 1)
+    return found
+
+
+def latest_event_times(state: Folder) -> dict[str, int]:
+    """By topic, the latest event time, in milliseconds, of what the run read that left this savepoint."""
+    found: dict[str, int] = {}
+    for file in state.iterdir():
+        for topic, ms in _LATEST.findall(file.read_bytes()):
+            found[topic.decode()] = max(int(ms), found.get(topic.decode(), 0))
     return found
 
 

@@ -8,12 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shardlake.child import die_with_parent
 from shardlake.errors import BadInput, ShardlakeError
+from shardlake.flink.inserts import Closed
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import SECRET, Settings
@@ -32,10 +33,14 @@ REFUSED = "refused: "
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where the application takes up: from a savepoint or checkpoint, from offsets a topic, or from the earliest."""
+    """Where the application takes up: from a savepoint or checkpoint, from offsets a topic, or from the earliest.
+
+    `closed` is what earlier finishes closed: see `Tables.closed`.
+    """
 
     resume_from: str | None = None
     start_offsets: dict[str, str] | None = None
+    closed: Closed = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,16 @@ class Submission:
         log: Path,
         *,
         start_offsets: dict[str, str] | None = None,
+        closed: Closed | None = None,
         draining: bool = False,
     ) -> None:
-        """Flink's output goes to `log`. `draining`: see `application.configuration`."""
+        """Flink's output goes to `log`. `draining`: see `application.configuration`; `closed`: see `Tables`."""
         request = {
             "pipeline": str(pipeline.folder),
             "settings": settings.model_dump(exclude=SECRET),
             "jobs": {job: dict(options) for job, options in jobs.items()},
             "start_offsets": start_offsets,
+            "closed": closed or {},
             "draining": draining,
         }
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -100,13 +100,16 @@ def _decoded(pipeline: Pipeline, topic: Topic, endpoints: Endpoints, start_offse
         "raw_value BYTES METADATA FROM 'value.raw' VIRTUAL",
         "closed_until TIMESTAMP_LTZ(3) METADATA FROM 'closed-until' VIRTUAL",
     ]
+    event_time: dict[str, str] = {}
     if topic.event_time:
         # NULL moves no watermark: neither a record that cannot be decoded nor one from the year 9999 closes windows.
         time = f"`{topic.event_time}`"
         delay = interval(topic.out_of_order_seconds)
+        event_time = {"event-time": topic.event_time}
         metadata.append(f"WATERMARK FOR {time} AS CASE WHEN {_in_time(topic)} THEN {time} - {delay} END")
     options = {
         **_connector(topic, endpoints),
+        **event_time,
         "connector": "kafka-events",
         "properties.group.id": GROUP,
         "properties.auto.offset.reset": "earliest",

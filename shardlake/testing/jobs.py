@@ -43,13 +43,19 @@ def mini_cluster_environment() -> Iterator[None]:
 
 @mini_cluster_environment()
 def run_job(
-    pipeline: Pipeline, job: str, events: Mapping[str, Sequence[Row]], options: Mapping[str, str] | None = None
+    pipeline: Pipeline,
+    job: str,
+    events: Mapping[str, Sequence[Row]],
+    options: Mapping[str, str] | None = None,
+    closed: Mapping[str, int] | None = None,
 ) -> dict[str, list[Row]]:
     """Run one job over `events`, a list of records for each topic of events; the rows that each sink would get.
 
     A record may lack nullable fields and the provenance (`topic`, `partition`, `offset`, and `arrival_time`, which then
     is its event time), but not its event time: Flink takes a null one from Kafka, not from a file. Times go in and come
-    out as aware datetimes. Raises BadInput as the real application does, and for a record without its event time.
+    out as aware datetimes. `closed` is what an earlier finish closed, as `Tables` has it.
+
+    Raises BadInput as the real application does, and for a record without its event time.
     """
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
@@ -63,7 +69,8 @@ def run_job(
         from shardlake.flink.inserts import build
 
         statements = environment.create_statement_set()
-        inserts = [insert for insert in build(environment, pipeline, {job: options or {}}) if insert.sink in sinks]
+        built = build(environment, pipeline, {job: options or {}}, {job: closed or {}})
+        inserts = [insert for insert in built if insert.sink in sinks]
         for insert in inserts:
             statements.add_insert(insert.sink, insert.table)
         statements.execute().wait()

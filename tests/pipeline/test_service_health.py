@@ -62,3 +62,18 @@ def test_windows_count_each_service_by_the_minute_of_the_event_time() -> None:
     # The topic gets the same.
     in_topic = {(row["service"], row["window_start"]): row for row in found["topics.`service-health`"]}
     assert in_topic == rows
+
+
+def test_what_comes_for_a_minute_that_a_finish_has_closed_is_late() -> None:
+    events = [at(seconds, "api") for seconds in (5, 100, 119.999, 120, 130, 86_400)]
+    latest_ms = round((NOON.timestamp() + 70) * 1000)
+    found = run_job(Pipeline.load(ROOT), "service_health", {"app-logs": events}, closed={"app-logs": latest_ms})
+    minutes = [(row["window_start"], row["events"]) for row in found["lake.service_health"]]
+    assert sorted(minutes) == [(NOON + timedelta(minutes=2), 2), (NOON + timedelta(days=1), 1)]
+    closed = NOON + timedelta(minutes=2)
+    late = [(row["event_id"], row["window_end"], row["closed_until"]) for row in found["lake.late_events"]]
+    assert late == [
+        ("api-5", NOON + timedelta(minutes=1), closed),
+        ("api-100", closed, closed),
+        ("api-119.999", closed, closed),
+    ]

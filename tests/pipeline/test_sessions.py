@@ -71,6 +71,16 @@ def test_a_session_ends_when_its_client_is_silent_for_longer_than_the_gap() -> N
     assert sorted((minutes(row[0]), minutes(row[1]), *row[3:]) for row in again) == EXPECTED
 
 
+def test_what_may_continue_a_session_that_a_finish_has_closed_is_late() -> None:
+    events = [at(minute, "a") for minute in (9, 15, 20, 20.001, 25)]
+    latest_ms = round((NOON.timestamp() + 600) * 1000)
+    options, closed = {"gap_minutes": "10"}, {"app-logs": latest_ms}
+    found = run_job(Pipeline.load(ROOT), "sessions", {"app-logs": events}, options, closed)
+    sessions = [(minutes(row["session_start"]), minutes(row["session_end"])) for row in found["lake.sessions"]]
+    assert sessions == [(20.001, 25)]
+    assert [row["event_id"] for row in found["lake.late_events"]] == ["9", "15", "20"]
+
+
 @pytest.mark.parametrize("gap", ["0", "-1", "half"])
 def test_a_gap_that_is_no_number_of_minutes_is_refused(gap: str) -> None:
     with pytest.raises(BadInput, match=f"gap_minutes is '{gap}'"):

@@ -11,12 +11,15 @@ import pytest
 from shardlake.errors import BadInput
 from shardlake.flink.resume import (
     FINISHED,
+    FINISHING,
     STOPPED,
     LastEnd,
     must_have_ended,
     newest_state,
     next_start,
     offsets_in,
+    settle,
+    write_end,
 )
 from shardlake.flink.submit import Start
 from shardlake.settings import Settings
@@ -94,7 +97,18 @@ def test_a_stopped_job_resumes_from_its_savepoint(tmp_path: Path) -> None:
     assert start(tmp_path) == Start(resume_from=savepoint)
 
 
-def test_a_finished_job_starts_anew_after_what_the_lake_holds(tmp_path: Path) -> None:
+def test_a_finished_job_starts_anew_after_what_it_has_read_whatever_the_lake_holds(tmp_path: Path) -> None:
+    savepoint = completed(tmp_path, "savepoints/savepoint-1", 10)
+    write_split(savepoint, 0, 9)
+    os.utime(tmp_path / "savepoints/savepoint-1/_metadata", (999_990, 999_990))
+    LastEnd(FINISHED, savepoint, closed={"sessions": {"app-logs": 17}}).write(tmp_path)
+    assert start(tmp_path) == Start(
+        start_offsets={"app-logs": "partition:0,offset:9;partition:1,offset:0;partition:2,offset:4"},
+        closed={"sessions": {"app-logs": 17}},
+    )
+
+
+def test_a_job_that_an_older_version_finished_starts_anew_after_what_the_lake_holds(tmp_path: Path) -> None:
     LastEnd(FINISHED, completed(tmp_path, "savepoints/savepoint-1", 10)).write(tmp_path)
     assert start(tmp_path) == Start(
         start_offsets={"app-logs": "partition:0,offset:5;partition:1,offset:7;partition:2,offset:4"}
@@ -106,6 +120,68 @@ def test_a_job_that_ran_after_the_finish_resumes_from_its_own_checkpoint(tmp_pat
     newer = completed(tmp_path, "checkpoints/job-b/chk-1", 10)
     assert newest_state(tmp_path) == Path(newer.removeprefix("file://"))
     assert start(tmp_path) == Start(resume_from=newer)
+
+
+def with_latest(state: str, text: bytes) -> str:
+    (Path(state.removeprefix("file://")) / "_metadata").write_bytes(b"...\x22" + text + b"\x01...")
+    return state
+
+
+def test_a_finish_closes_the_windows_of_its_jobs_up_to_the_latest_event_and_never_fewer(tmp_path: Path) -> None:
+    first = with_latest(completed(tmp_path, "savepoints/savepoint-1", 50), b"latest-event-time/app-logs/7000;")
+    write_end(tmp_path, FINISHED, first, {"sessions": {"gap_minutes": "3"}, "archive": {}}, drained=True)
+    assert LastEnd.read(tmp_path) == LastEnd(
+        FINISHED,
+        first,
+        {"sessions": {"gap_minutes": "3"}, "archive": {}},
+        {"sessions": {"app-logs": 7000}, "archive": {"app-logs": 7000}},
+    )
+    second = with_latest(
+        completed(tmp_path, "savepoints/savepoint-2", 40),
+        b"latest-event-time/app-logs/5000;..latest-event-time/app-logs/6000;latest-event-time/pay.ments/1;",
+    )
+    write_end(tmp_path, STOPPED, second, {"archive": {}}, drained=False)
+    closed = {"sessions": {"app-logs": 7000}, "archive": {"app-logs": 7000}}
+    assert LastEnd.read(tmp_path) == LastEnd(STOPPED, second, {"archive": {}}, closed)
+    write_end(tmp_path, FINISHED, second, {"health": {}, "archive": {}}, drained=True)
+    last = LastEnd.read(tmp_path)
+    assert last
+    assert last.closed == {
+        "sessions": {"app-logs": 7000},
+        "archive": {"app-logs": 7000, "pay.ments": 1},
+        "health": {"app-logs": 6000, "pay.ments": 1},
+    }
+
+
+def test_a_run_after_a_stop_or_a_crash_knows_what_earlier_finishes_closed(tmp_path: Path) -> None:
+    closed = {"sessions": {"app-logs": 17}}
+    savepoint = completed(tmp_path, "savepoints/savepoint-1", 50)
+    LastEnd(STOPPED, savepoint, closed=closed).write(tmp_path)
+    assert start(tmp_path) == Start(resume_from=savepoint, closed=closed)
+    newer = completed(tmp_path, "checkpoints/job-b/chk-1", 10)
+    assert start(tmp_path) == Start(resume_from=newer, closed=closed)
+
+
+def test_the_end_of_an_older_version_is_taken_up(tmp_path: Path) -> None:
+    (tmp_path / "last.json").write_text('{"how": "stopped", "savepoint": "/a/savepoint-1"}')
+    assert LastEnd.read(tmp_path) == LastEnd(STOPPED, "/a/savepoint-1", {}, {})
+
+
+def test_a_drain_that_was_killed_is_taken_up_and_its_windows_stay_closed(tmp_path: Path) -> None:
+    before = completed(tmp_path, "savepoints/savepoint-1", 50)
+    LastEnd(FINISHING, before, {"sessions": {}}).write(tmp_path)
+    assert not settle(tmp_path)
+    assert start(tmp_path) == Start(resume_from=before)
+    completed(tmp_path, "checkpoints/job-b/chk-1", 40)
+    assert not settle(tmp_path)
+    drained = with_latest(completed(tmp_path, "savepoints/savepoint-2", 30), b"latest-event-time/app-logs/7000;")
+    assert settle(tmp_path)
+    closed = {"sessions": {"app-logs": 7000}}
+    assert LastEnd.read(tmp_path) == LastEnd(STOPPED, drained, {"sessions": {}}, closed)
+    assert start(tmp_path) == Start(resume_from=drained, closed=closed)
+    assert not settle(tmp_path)
+    LastEnd(STOPPED, before).write(tmp_path)
+    assert not settle(tmp_path)
 
 
 @pytest.mark.parametrize(

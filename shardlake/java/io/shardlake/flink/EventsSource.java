@@ -1,13 +1,17 @@
 package io.shardlake.flink;
 
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.ConfigOptions;
 import org.apache.flink.runtime.state.FunctionInitializationContext;
 import org.apache.flink.runtime.state.FunctionSnapshotContext;
 import org.apache.flink.streaming.api.TimerService;
@@ -30,6 +34,7 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.table.types.DataType;
+import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
 import org.apache.flink.util.Collector;
 
 /**
@@ -38,9 +43,23 @@ import org.apache.flink.util.Collector;
  *
  * <p>CURRENT_WATERMARK says the same until a restart: then it is NULL, while windows have their watermark back from state and drop
  * late rows without a trace. This column is back from state too.
+ *
+ * <p>The state also tells the latest possible event time that was read, of the column 'event-time': after a drain, all windows up
+ * to the one of that time have fired. A reader finds it in a savepoint's files as text, `latest-event-time/TOPIC/MILLISECONDS;`.
  */
 public class EventsSource extends KafkaDynamicTableFactory {
     private static final String CLOSED_UNTIL = "closed-until";
+    private static final String LATEST = "latest-event-time";
+    private static final ConfigOption<String> EVENT_TIME = ConfigOptions.key("event-time").stringType().noDefaultValue();
+    private static final String METADATA_PREFIX = "$metadata$"; // how the planner names a metadata column
+    private static final long FUTURE_MS = 3_600_000; // as IN_FUTURE in tables.py
+
+    @Override
+    public Set<ConfigOption<?>> optionalOptions() {
+        Set<ConfigOption<?>> options = new HashSet<>(super.optionalOptions());
+        options.add(EVENT_TIME);
+        return options;
+    }
 
     @Override
     public String factoryIdentifier() {
@@ -49,15 +68,21 @@ public class EventsSource extends KafkaDynamicTableFactory {
 
     @Override
     public DynamicTableSource createDynamicTableSource(Context context) {
-        return new Source((KafkaDynamicSource) super.createDynamicTableSource(context));
+        Map<String, String> options = context.getCatalogTable().getOptions();
+        KafkaDynamicSource kafka = (KafkaDynamicSource) super.createDynamicTableSource(context);
+        return new Source(kafka, options.get("topic"), options.get(EVENT_TIME.key()));
     }
 
     private static class Source implements ScanTableSource, SupportsReadingMetadata, SupportsWatermarkPushDown {
         private final KafkaDynamicSource kafka;
+        private final String topic;
+        private final String eventTime; // a column, or null
         private DataType produced; // with the column, or null where it is not asked for
 
-        Source(KafkaDynamicSource kafka) {
+        Source(KafkaDynamicSource kafka, String topic, String eventTime) {
             this.kafka = kafka;
+            this.topic = topic;
+            this.eventTime = eventTime;
         }
 
         @Override
@@ -97,7 +122,7 @@ public class EventsSource extends KafkaDynamicTableFactory {
             return new DataStreamScanProvider() {
                 @Override
                 public DataStream<RowData> produceDataStream(ProviderContext provider, StreamExecutionEnvironment environment) {
-                    var stream = rows.produceDataStream(provider, environment).process(new ClosedUntil(), type);
+                    var stream = rows.produceDataStream(provider, environment).process(closedUntil(), type);
                     provider.generateUid(CLOSED_UNTIL).ifPresent(stream::uid);
                     return stream.name(CLOSED_UNTIL);
                 }
@@ -109,9 +134,16 @@ public class EventsSource extends KafkaDynamicTableFactory {
             };
         }
 
+        private ClosedUntil closedUntil() {
+            List<String> names = DataType.getFieldNames(produced);
+            int time = names.indexOf(eventTime);
+            int precision = time < 0 ? 0 : LogicalTypeChecks.getPrecision(DataType.getFieldDataTypes(produced).get(time).getLogicalType());
+            return new ClosedUntil(topic, time, precision, names.indexOf(METADATA_PREFIX + "timestamp"));
+        }
+
         @Override
         public DynamicTableSource copy() {
-            Source copy = new Source((KafkaDynamicSource) kafka.copy());
+            Source copy = new Source((KafkaDynamicSource) kafka.copy(), topic, eventTime);
             copy.produced = produced;
             return copy;
         }
@@ -122,12 +154,28 @@ public class EventsSource extends KafkaDynamicTableFactory {
         }
     }
 
-    /** Adds the column. Its state is the watermark of this subtask, and after a restart the lowest of all subtasks. */
+    /**
+     * Adds the column. Its state is the watermark of this subtask, and after a restart the lowest of all subtasks; and the latest
+     * event time that this subtask has read, of which the highest of all subtasks counts.
+     */
     private static class ClosedUntil extends ProcessFunction<RowData, RowData> implements CheckpointedFunction {
+        private final String topic;
+        private final int time; // columns of the rows, or -1
+        private final int precision;
+        private final int arrival;
         private long watermark = Long.MIN_VALUE;
+        private long latest = Long.MIN_VALUE;
         private transient TimerService timers;
         private transient ListState<Long> kept;
+        private transient ListState<String> keptLatest;
         private transient TimestampData closedUntil;
+
+        ClosedUntil(String topic, int time, int precision, int arrival) {
+            this.topic = topic;
+            this.time = time;
+            this.precision = precision;
+            this.arrival = arrival;
+        }
 
         @Override
         public void processElement(RowData row, Context context, Collector<RowData> out) {
@@ -139,6 +187,9 @@ public class EventsSource extends KafkaDynamicTableFactory {
             if (closedUntil == null && watermark != Long.MIN_VALUE) {
                 closedUntil = TimestampData.fromEpochMillis(watermark + 1); // a window's last moment is its end - 1 ms
             }
+            if (time >= 0 && !row.isNullAt(time)) {
+                see(row.getTimestamp(time, precision), row);
+            }
             GenericRowData from = (GenericRowData) row;
             GenericRowData to = new GenericRowData(row.getRowKind(), row.getArity() + 1);
             for (int i = 0; i < row.getArity(); i++) {
@@ -148,18 +199,35 @@ public class EventsSource extends KafkaDynamicTableFactory {
             out.collect(to);
         }
 
+        private void see(TimestampData at, RowData row) {
+            long milliseconds = at.getMillisecond() + (at.getNanoOfMillisecond() > 0 ? 1 : 0);
+            boolean isPossible = milliseconds >= 0
+                    && (arrival < 0 || milliseconds <= row.getTimestamp(arrival, 3).getMillisecond() + FUTURE_MS);
+            if (isPossible && milliseconds > latest) {
+                latest = milliseconds;
+            }
+        }
+
         @Override
         public void initializeState(FunctionInitializationContext context) throws Exception {
+            keptLatest = context.getOperatorStateStore().getListState(new ListStateDescriptor<>(LATEST, String.class));
+            for (String one : keptLatest.get()) {
+                latest = Math.max(latest, Long.parseLong(one.substring(one.lastIndexOf('/') + 1, one.length() - 1)));
+            }
             kept = context.getOperatorStateStore().getUnionListState(new ListStateDescriptor<>(CLOSED_UNTIL, Long.class));
             for (long one : kept.get()) {
+                if (one == Long.MAX_VALUE) {
+                    continue; // of a drain, whose windows take what comes next too: they restore no watermark of that kind
+                }
                 watermark = watermark == Long.MIN_VALUE ? one : Math.min(watermark, one);
             }
         }
 
         @Override
         public void snapshotState(FunctionSnapshotContext context) throws Exception {
-            long latest = timers == null ? watermark : Math.max(watermark, timers.currentWatermark());
-            kept.update(latest == Long.MIN_VALUE ? List.of() : List.of(latest));
+            long now = timers == null ? watermark : Math.max(watermark, timers.currentWatermark());
+            kept.update(now == Long.MIN_VALUE ? List.of() : List.of(now));
+            keptLatest.update(latest == Long.MIN_VALUE ? List.of() : List.of(LATEST + "/" + topic + "/" + latest + ";"));
         }
     }
 }
