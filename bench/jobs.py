@@ -131,11 +131,11 @@ def _submit(stack: RunningStack) -> None:
 
     def without_dead_letters(environment: Any, pipeline: Pipeline, jobs: Sequence[str]) -> list[Any]:
         tables = Tables(environment, pipeline)
-        return [insert for job in jobs for insert in pipeline.load_module("flink_jobs", job).build(tables)]
+        return [(job, insert) for job in jobs for insert in pipeline.load_module("flink_jobs", job).build(tables)]
 
-    changes: dict[str, Any] = {"table_definitions": bounded} | ({} if ours else {"build": without_dead_letters})
+    changes: dict[str, Any] = {"table_definitions": bounded} | ({} if ours else {"built": without_dead_letters})
     with patch.multiple(inserts, **changes):
-        _, statements = application.statement_set(stack.pipeline, stack.settings, chosen)
+        _, statements, _ = application.statement_set(stack.pipeline, stack.settings, chosen)
     statements.execute()
 
 

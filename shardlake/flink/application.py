@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
-from shardlake.flink.inserts import Closed, Jobs, execute, on_any_flink, statements_of
+from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, statements_of
 from shardlake.flink.submit import REFUSED
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
@@ -68,7 +68,7 @@ def statement_set(
     start_offsets: dict[str, str] | None = None,
     closed: Closed | None = None,
     draining: bool = False,
-) -> tuple[TableEnvironment, StatementSet]:
+) -> tuple[TableEnvironment, StatementSet, Writers]:
     """The whole application, checked but not submitted."""
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
@@ -87,7 +87,7 @@ def statement_set(
         settings.jobs_registry or settings.schema_registry_url,
         as_url(settings.lake),
     )
-    return environment, statements_of(environment, pipeline, where, jobs, start_offsets, closed)
+    return environment, *statements_of(environment, pipeline, where, jobs, start_offsets, closed)
 
 
 def _load_file_systems(s3: S3) -> None:
@@ -107,7 +107,7 @@ def _load_file_systems(s3: S3) -> None:
 def main() -> None:
     """Read the request, a line; at the next line, which says where to resume, submit; write the job's id."""
     request: dict[str, Any] = json.loads(sys.stdin.readline())
-    environment, statements = statement_set(
+    environment, statements, writers = statement_set(
         Pipeline.load(Path(request["pipeline"])),
         Settings.read(**request["settings"]),
         request["jobs"],
@@ -124,7 +124,7 @@ def main() -> None:
     if go["resume_from"]:
         environment.get_config().set("execution.state-recovery.path", go["resume_from"])
         if go["plan"]:
-            change = plan.compare(go["plan"], compiled)
+            change = plan.compare(go["plan"], compiled, writers)
         if change.removed:
             environment.get_config().set("execution.state-recovery.ignore-unclaimed-state", "true")
     job_id = execute(environment, compiled)

@@ -24,6 +24,9 @@ Jobs = Mapping[str, Mapping[str, str]]
 Closed = Mapping[str, Mapping[str, int]]
 """By job and topic, the latest event time in milliseconds of the windows that a `jobs finish` has fired."""
 
+Writers = Mapping[str, tuple[str, ...]]
+"""The jobs that write each sink, by its name without quotes."""
+
 
 def name_of(jobs: Jobs) -> str:
     """The application's name in Flink, which tells what is in it: `shardlake: archive, sessions(gap_minutes=10)`."""
@@ -65,14 +68,17 @@ def statements_of(
     jobs: Jobs,
     start_offsets: Mapping[str, str] | None = None,
     closed: Closed | None = None,
-) -> StatementSet:
+) -> tuple[StatementSet, Writers]:
     """The whole application in `environment`, its tables made and its inserts checked."""
     for statement in table_definitions(pipeline, endpoints, start_offsets):
         environment.execute_sql(statement)
     statements = environment.create_statement_set()
-    for insert in build(environment, pipeline, jobs, closed or {}):
+    writers: dict[str, tuple[str, ...]] = {}
+    for job, insert in built(environment, pipeline, jobs, closed or {}):
         statements.add_insert(insert.sink, insert.table)
-    return statements
+        sink = insert.sink.replace("`", "")
+        writers[sink] = (*writers.get(sink, ()), *([job] if job else []))
+    return statements, writers
 
 
 def execute(environment: TableEnvironment, compiled: str) -> str:
@@ -90,19 +96,27 @@ def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed:
 
     Raises BadInput for an unknown job, or one whose columns are not its sink's.
     """
-    inserts = [
-        insert
+    return [insert for _, insert in built(environment, pipeline, jobs, closed)]
+
+
+def built(
+    environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed: Closed
+) -> list[tuple[str | None, Insert]]:
+    """The inserts of `build`, each with its job; the dead letters' are no job's."""
+    inserts: list[tuple[str | None, Insert]] = [
+        (job, insert)
         for job, options in jobs.items()
         for insert in pipeline.load_module("flink_jobs", job).build(
             Tables(environment, pipeline, options, closed.get(job, {}))
         )
     ]
-    for insert in inserts:
+    for _, insert in inserts:
         wanted = environment.from_path(insert.sink).get_resolved_schema().get_column_names()
         given = insert.table.get_resolved_schema().get_column_names()
         if wanted != given:
             msg = f"A job inserts {', '.join(given)} into {insert.sink}, whose columns are {', '.join(wanted)}."
             raise BadInput(msg, "Name and order them as the schema does.")
     for topic in pipeline.sources:
-        inserts.append(Insert(f"topics.`{topic.dead_letters}`", environment.sql_query(dead_letters_query(topic))))
+        letters = environment.sql_query(dead_letters_query(topic))
+        inserts.append((None, Insert(f"topics.`{topic.dead_letters}`", letters)))
     return inserts

@@ -42,5 +42,5 @@ def _submit(folder: Path) -> None:
         settings["pipeline.global-job-parameters"] = f"{PII_SECRET}:'{properties.pii_secret}'"
     for name, value in settings.items():
         environment.get_config().set(name, value)
-    statements = statements_of(environment, pipeline, properties.endpoints, jobs)
+    statements, _ = statements_of(environment, pipeline, properties.endpoints, jobs)
     execute(environment, plan.numbered(statements.compile_plan().as_json_string()))

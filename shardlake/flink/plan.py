@@ -11,27 +11,26 @@ Source: Flink's compiled plans (FLIP-190); an operator's uid is `<node id>_<tran
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from shardlake.errors import BadInput
+from shardlake.flink import kept_state
+from shardlake.flink.lineage import Lineage, kind_of, table_of
 
-Node = dict[str, Any]
 STATELESS = frozenset({"calc", "python-calc", "exchange", "union", "local-window-aggregate", "watermark-assigner"})
-WINDOWED = re.compile("aggregate|rank|deduplicate|join|match|process")
-"""Kinds whose state has a layout of its own; a source's and a sink's does not depend on the columns."""
+"""What a place does not tell: another set would give the operators of older savepoints other numbers."""
 
-LAYOUT = ("aggCalls", "windowing", "overSpec")
-NO_LAYOUT = frozenset(
-    {
-        *("name", "argList", "filterArg", "timeAttributeIndex", "sliceEnd", "windowStart", "windowEnd"),
-        *("partition_key_indices", "partition", "orderBy", "inputIndex", "originalInputFields"),
-    }
+SCHEMA = "value.avro-dead-letter.schema"
+"""The option of a source that holds its Avro schema."""
+
+WAY_ON = (
+    "Put it back as it was; or run it as it was, end it by `shardlake jobs finish`, and run the new one, which begins "
+    "with nothing kept: the window that is open then is written in two rows, and a join, a deduplication or a ranking "
+    "knows nothing of what came before."
 )
-"""Names, and where a column stands among its input's, say nothing of what is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Change:
 def numbered(compiled: str) -> str:
     """A compiled plan, as JSON, with numbers that follow from each node's place. Stable across equal places only."""
     plan = json.loads(compiled)
-    places = _places(plan)
+    places = _places(Lineage(plan))
     numbers = {
         number: int.from_bytes(blake2b(place.encode(), digest_size=4).digest()) >> 1 for number, place in places.items()
     }
@@ -59,52 +58,115 @@ def numbered(compiled: str) -> str:
     return json.dumps(plan)
 
 
-def compare(before: str, now: str) -> Change:
-    """What changes where `now` takes up the state of `before`, both numbered.
+def compare(before: str, now: str, writers: Mapping[str, tuple[str, ...]] | None = None) -> Change:
+    """What changes where `now` takes up the state of `before`, both numbered. `writers` are the jobs of each sink.
 
-    Raises BadInput where a window, or whatever else has state, would not find its own again: Flink would start it
-    empty, in silence.
+    Raises BadInput where an operator would find another state than its own, or none: Flink would read one column as
+    another, or start it empty, in silence.
     """
     old_plan, new_plan = json.loads(before), json.loads(now)
-    old, new = _stateful(old_plan), _stateful(new_plan)
-    old_sinks, new_sinks = _sinks(old_plan), _sinks(new_plan)
-    for number, (layout, sinks) in old.items():
-        staying = sorted(sinks & new_sinks)
-        if staying and (number not in new or new[number][0] != layout):
-            msg = (
-                f"What the job behind {', '.join(staying)} keeps in its windows has changed: "
-                "it cannot take over those that are open."
-            )
-            raise BadInput(
-                msg,
-                "Put it back as it was; or run it as it was, end it by `shardlake jobs finish`, and run the new one: "
-                "the window that is open then is written in two rows.",
-            )
+    old, new = Lineage(old_plan, _renamed(old_plan, new_plan)), Lineage(new_plan)
+    old_sinks, new_sinks = _sinks(old), _sinks(new)
+    # The first operator of a job that differs is named: those behind it differ with it.
+    found: dict[tuple[str, ...], str] = {}
+    for sinks, difference in _differences(old, new, old_sinks & new_sinks):
+        found.setdefault(sinks, difference)
+    if found:
+        told = [f"What {_whose(sinks, writers or {})} keeps has changed: {said}." for sinks, said in found.items()]
+        msg = f"{' '.join(told)} The state of before does not fit."
+        raise BadInput(msg, WAY_ON)
     return Change(added=tuple(sorted(new_sinks - old_sinks)), removed=tuple(sorted(old_sinks - new_sinks)))
 
 
-def _kind(node: Node) -> str:
-    return re.sub(r"^stream-exec-|_\d+$", "", node["type"])
+def _differences(old: Lineage, new: Lineage, staying: set[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Sinks that stay, and how an operator on the way to them differs, those nearest to the sources first."""
+    tables = {table_of(node) for node in new.nodes.values()}
+    for number in _upstream_first(old):
+        sinks, node = tuple(sorted(_leads_to(old, number) & staying)), old.nodes[number]
+        words = f"its {kind_of(node).replace('-', ' ')}"
+        if not sinks:
+            continue
+        if number not in new.nodes:
+            table = table_of(node)
+            if table and table in tables:
+                yield sinks, f"{table} is read or written in another way"
+            elif kept_state.keeps(node):
+                yield sinks, f"{words} is gone, or stands elsewhere"
+        elif kept_state.keeps(node):
+            said = kept_state.differences(kept_state.kept(old, number), kept_state.kept(new, number))
+            if said:
+                yield sinks, f"in {words}, {'; '.join(said[:3])}"
+    for number in _upstream_first(new):
+        node, leads_to = new.nodes[number], _leads_to(new, number)
+        if number not in old.nodes and kept_state.keeps(node) and leads_to <= staying:
+            yield tuple(sorted(leads_to)), f"its {kind_of(node).replace('-', ' ')} is new, and would start empty"
 
 
-def _name(node: Node) -> str | None:
-    for role in ("dynamicTableSink", "scanTableSource"):
-        if role in node:
-            return str(node[role]["table"]["identifier"]).replace("`", "").removeprefix("default_catalog.")
-    return None
+def _whose(sinks: tuple[str, ...], writers: Mapping[str, tuple[str, ...]]) -> str:
+    jobs = sorted({job for sink in sinks for job in writers.get(sink, ())})
+    tables = ", ".join(sinks)
+    return f"the job {' or '.join(jobs)} (behind {tables})" if jobs else f"the job behind {tables}"
 
 
-def _places(plan: dict[str, Any]) -> dict[int, str]:
+def _upstream_first(lineage: Lineage) -> list[int]:
+    found: dict[int, None] = {}
+
+    def walk(number: int) -> None:
+        if number in found:
+            return
+        for source in lineage.sources.get(number, []):
+            walk(source)
+        found[number] = None
+
+    for number, node in lineage.nodes.items():
+        if "dynamicTableSink" in node:
+            walk(number)
+    return list(found)
+
+
+def _leads_to(lineage: Lineage, number: int) -> set[str]:
+    node = lineage.nodes[number]
+    if "dynamicTableSink" in node:
+        return {str(table_of(node))}
+    return {sink for target in lineage.targets.get(number, []) for sink in _leads_to(lineage, target)}
+
+
+def _sinks(lineage: Lineage) -> set[str]:
+    return {str(table_of(node)) for node in lineage.nodes.values() if "dynamicTableSink" in node}
+
+
+def _renamed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
+    """The columns of sources whose field has another name in the new plan: an alias there, or here, says so."""
+    before, now = _fields(old), _fields(new)
+    return {
+        f"{table}.{name}": f"{table}.{other}"
+        for table, fields in before.items()
+        for name, aliases in fields.items()
+        if name not in now.get(table, {})
+        for other, others in now.get(table, {}).items()
+        if other not in fields and (name in others or other in aliases)
+    }
+
+
+def _fields(plan: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
+    """By source, the fields of its Avro schema and the aliases of each."""
+    found = {}
+    for node in plan["nodes"]:
+        options = node.get("scanTableSource", {}).get("table", {}).get("resolvedTable", {}).get("options", {})
+        if SCHEMA in options:
+            fields = json.loads(options[SCHEMA])["fields"]
+            table = str(table_of(node)).removeprefix("decoded.")
+            found[table] = {field["name"]: field.get("aliases", []) for field in fields}
+    return found
+
+
+def _places(lineage: Lineage) -> dict[int, str]:
     """By number, the first of the paths that lead from a sink to the node, in the order of the alphabet."""
-    nodes = {node["id"]: node for node in plan["nodes"]}
-    inputs: dict[int, list[int]] = {}
-    for edge in plan["edges"]:
-        inputs.setdefault(edge["target"], []).append(edge["source"])
     found: dict[int, str] = {}
 
     def walk(number: int, above: str, stateful_above: str) -> None:
-        node = nodes[number]
-        kind, name = _kind(node), _name(node)
+        node = lineage.nodes[number]
+        kind, name = kind_of(node), table_of(node)
         is_stateless = kind in STATELESS
         if name:
             place = stateful = f"{kind} {name}"
@@ -113,50 +175,12 @@ def _places(plan: dict[str, Any]) -> dict[int, str]:
         else:
             place = stateful = f"{stateful_above} < {kind}"
         found[number] = min(found.get(number, place), place)
-        several = len(inputs.get(number, [])) > 1
-        for index, source in enumerate(inputs.get(number, [])):
-            branch = f" {index}" if several else ""
+        sources = lineage.sources.get(number, [])
+        for index, source in enumerate(sources):
+            branch = f" {index}" if len(sources) > 1 else ""
             walk(source, place + branch, stateful + ("" if is_stateless else branch))
 
-    for number, node in nodes.items():
+    for number, node in lineage.nodes.items():
         if "dynamicTableSink" in node:
             walk(number, "", "")
     return found
-
-
-def _sinks(plan: dict[str, Any]) -> set[str]:
-    return {str(_name(node)) for node in plan["nodes"] if "dynamicTableSink" in node}
-
-
-def _stateful(plan: dict[str, Any]) -> dict[int, tuple[str, set[str]]]:
-    """By number, each node with windows or the like: how its state is laid out, and the sinks that it leads to."""
-    targets: dict[int, list[int]] = {}
-    for edge in plan["edges"]:
-        targets.setdefault(edge["source"], []).append(edge["target"])
-    nodes = {node["id"]: node for node in plan["nodes"]}
-
-    def sinks(number: int) -> Iterator[str]:
-        if "dynamicTableSink" in nodes[number]:
-            yield str(_name(nodes[number]))
-        for target in targets.get(number, []):
-            yield from sinks(target)
-
-    return {
-        number: (_state_of(node), set(sinks(number)))
-        for number, node in nodes.items()
-        if _kind(node) not in STATELESS and WINDOWED.search(_kind(node))
-    }
-
-
-def _state_of(node: Node) -> str:
-    layout = {name: _layout(node[name]) for name in LAYOUT if name in node}
-    layout["keys"] = len(node.get("grouping", []))
-    if "overSpec" in node:  # it keeps whole rows
-        layout["rows"] = node["outputType"]
-    return json.dumps(layout)
-
-
-def _layout(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _layout(part) for name, part in value.items() if name not in NO_LAYOUT}
-    return [_layout(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,193 @@
+"""What the operators of a compiled plan keep in their state, and in what two plans differ there.
+
+A join, a deduplication, a ranking, an OVER keep whole rows: each column's type and place, and what it is, count. An
+aggregate keeps its keys and accumulators: what is counted, not under which condition. Whatever else the plan says of
+the operator counts as well, names and places of columns excepted. Where nothing is known about an operator, every word
+of its definition counts, and every column that it reads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shardlake.flink.expressions import Column, Columns, function_of, is_expression, made_by, result, short
+from shardlake.flink.lineage import AGGREGATES, Lineage, Node, kind_of, time_of, with_constants
+
+KEEPS_ROWS = frozenset(
+    {
+        *("interval-join", "join", "window-join", "temporal-join", "deduplicate", "window-deduplicate", "rank"),
+        *("window-rank", "temporal-sort", "over-aggregate"),
+    }
+)
+KEEPS_NOTHING = frozenset(
+    {
+        *("calc", "python-calc", "exchange", "union", "local-window-aggregate", "watermark-assigner", "expand"),
+        *("correlate", "python-correlate", "values", "drop-update-before"),
+    }
+)
+"""At a checkpoint, that is: local aggregates and Python functions hand on what they have before one."""
+
+SAYS_NOTHING = frozenset({"id", "description", "inputProperties", "outputType"})
+"""Of what a known operator keeps: numbers, and what follows from its input and the rest."""
+
+NAMES = frozenset(
+    {
+        *("name", "alias", "fieldName", "namedWindowProperties", "localAggInputRowType", "sliceEnd"),
+        "originalInputFields",
+    }
+)
+"""Names, and numbers of columns that say nothing of what is kept."""
+
+PLACES = frozenset(
+    {
+        *("grouping", "uniqueKeys", "partitionKeys", "orderKey", "leftKeys", "rightKeys", "fields", "index"),
+        *("timeAttributeIndex", "windowStart", "windowEnd", "partition_key_indices", "fieldIndex"),
+        *("leftTimeIndex", "rightTimeIndex", "leftTimeAttributeIndex", "rightTimeAttributeIndex"),
+    }
+)
+"""Fields of a node that hold places of columns among those of its input."""
+
+WORDS = {
+    "grouping": "key",
+    "unique keys": "key",
+    "partition keys": "key",
+    "partition spec fields": "key",
+    "over spec partition fields": "key",
+    "join spec left keys": "key of its left rows",
+    "join spec right keys": "key of its right rows",
+    "interval join spec join spec left keys": "key of its left rows",
+    "interval join spec join spec right keys": "key of its right rows",
+    "agg calls": "aggregate",
+    "windowing time attribute index": "window time",
+    "windowing window size": "window size",
+    "windowing window slide": "window slide",
+    "windowing window gap": "window gap",
+    "over spec groups 1 agg calls": "aggregate",
+}
+"""For what is named often; all else has the words of Flink's plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that is kept. `text` must stay; `exact` and `name` tell whether two that look alike changed places."""
+
+    text: str
+    exact: str = ""
+    name: str | None = None
+
+
+Kept = dict[str, tuple[Item, ...]]
+"""What is kept, by what it is called in a message."""
+
+
+def keeps(node: Node) -> bool:
+    """Tell whether a node has state whose layout the job decides; a source's and a sink's is the connector's."""
+    kind = kind_of(node)
+    if kind == "window-table-function":
+        return bool(node["windowing"]["window"]["type"] == "SessionWindow")
+    return not (kind in KEEPS_NOTHING or "dynamicTableSink" in node or "scanTableSource" in node)
+
+
+def kept(lineage: Lineage, number: int) -> Kept:
+    """What a node keeps."""
+    node, inputs = lineage.nodes[number], lineage.inputs(number)
+    kind = kind_of(node)
+    sides = ["left rows", "right rows"] if len(inputs) == 2 else ["rows"] * len(inputs)
+    rows = {
+        f"column of its {side}": tuple(Item(str(one), f"{one.exact} ({one.type})", one.name) for one in columns)
+        for side, columns in zip(sides, inputs, strict=True)
+    }
+    if kind in KEEPS_ROWS:
+        read = with_constants(node, inputs[0]) if kind == "over-aggregate" else inputs[0]
+        return rows | dict(_said(node, (), [read, *inputs[1:]], read))
+    if kind in AGGREGATES:
+        read, first = lineage.aggregated(number)
+        return {"window time": (Item(time_of(first, read)),), **dict(_said(node, (), inputs, read))}
+    told = {name: (Item(json.dumps(value, sort_keys=True)),) for name, value in node.items()}
+    return rows | {name: item for name, item in told.items() if name not in ("id", "description")}
+
+
+def _said(
+    value: Any, path: tuple[str, ...], inputs: Sequence[Columns], called: Columns
+) -> Iterator[tuple[str, tuple[Item, ...]]]:
+    """What a node's JSON says, with columns for their places. `called` are those that aggregates refer to."""
+    name = path[-1] if path else ""
+    if name in NAMES or (len(path) == 1 and name in SAYS_NOTHING):
+        return
+    if name == "aggCalls":
+        yield _words(path), tuple(_accumulator(call, called) for call in value)
+    elif name == "state":
+        yield "time to live", tuple(Item(f"{one['ttl']} of {one['name']}") for one in value)
+    elif is_expression(value):
+        made = made_by(value, [column for columns in inputs for column in columns])
+        yield _words(path), (Item(made.exact),)
+    elif isinstance(value, dict):
+        # An inner join's condition says nothing of its rows; with an outer one, rows know whether they had a match.
+        inner = value.get("joinType") == "INNER"
+        for one, part in value.items():
+            if not (inner and one == "nonEquiCondition"):
+                yield from _said(part, (*path, one), inputs, called)
+    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        for place, part in enumerate(value, 1):
+            yield from _said(part, (*path, str(place)), inputs, called)
+    elif name in PLACES:
+        is_right = len(inputs) > 1 and any(part.startswith("right") for part in path)
+        columns = inputs[1 if is_right else 0]
+        places = value if isinstance(value, list) else [value]
+        yield _words(path), tuple(Item(str(columns[one])) for one in places if 0 <= one < len(columns))
+    else:
+        yield _words(path), (Item(value if isinstance(value, str) else json.dumps(value, sort_keys=True)),)
+
+
+def _accumulator(call: Any, read: Sequence[Column]) -> Item:
+    made = result(call, read)
+    types = ", ".join(read[place].type for place in call["argList"])
+    of = f" of {types}" if types and (function_of(call) != "COUNT" or call.get("distinct")) else ""
+    flags = "".join(f", {flag}" for flag in ("approximate", "ignoreNulls") if call.get(flag))
+    return Item(f"{made.origin} ({call['type']}{of}{flags})", made.exact, call.get("name"))
+
+
+def _words(path: Sequence[str]) -> str:
+    words = re.sub(r"([a-z])([A-Z])", lambda at: f"{at[1]} {at[2].lower()}", " ".join(path))
+    return WORDS.get(words, words)
+
+
+def differences(old: Kept, new: Kept) -> list[str]:
+    """Each difference in what is kept, in words; none where the state may be taken up."""
+    return [said for name in {**old, **new} for said in _differences(name, old.get(name, ()), new.get(name, ()))]
+
+
+def _differences(name: str, old: tuple[Item, ...], new: tuple[Item, ...]) -> Iterator[str]:
+    were, are = [one.text for one in old], [one.text for one in new]
+    if len(old) == len(new):
+        changed = [place for place in range(len(old)) if were[place] != are[place]]
+        if not changed and (changed := _exchanged(old, new)):
+            were, are = [one.exact for one in old], [one.exact for one in new]
+        for place in changed:
+            place_in_words = f" {place + 1}" if len(old) > 1 else ""
+            yield f"{_numbered(name, place_in_words)} was {short(were[place])}, is {short(are[place])}"
+        return
+    gone, added = [text for text in were if text not in are], [text for text in are if text not in were]
+    yield from (f"{name} {short(text)} is gone" for text in gone)
+    yield from (f"{name} {short(text)} is new" for text in added)
+    if not gone and not added:
+        yield f"{name}: there were {len(old)}, there are {len(new)}"
+
+
+def _numbered(name: str, number: str) -> str:
+    """`column 2 of its rows`, `key 1`."""
+    first, _, rest = name.partition(" ")
+    return f"{first}{number} {rest}".strip()
+
+
+def _exchanged(old: tuple[Item, ...], new: tuple[Item, ...]) -> list[int]:
+    """The places of what looks alike but for its condition, where two have changed places: `events` and `errors`."""
+    changed = [place for place in range(len(old)) if old[place].exact != new[place].exact]
+    were, are = {old[place].exact for place in changed}, {new[place].exact for place in changed}
+    named_were = {old[place].name for place in changed if old[place].name}
+    moved = [place for place in changed if old[place].name != new[place].name and new[place].name in named_were]
+    return [place for place in changed if old[place].exact in are or new[place].exact in were] or moved
