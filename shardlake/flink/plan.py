@@ -11,6 +11,7 @@ Source: Flink's compiled plans (FLIP-190); an operator's uid is `<node id>_<tran
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -44,7 +45,7 @@ class Change:
 def numbered(compiled: str) -> str:
     """A compiled plan, as JSON, with numbers that follow from each node's place. Stable across equal places only."""
     plan = json.loads(compiled)
-    places = _places(Lineage(plan))
+    places = _places(plan)
     numbers = {
         number: int.from_bytes(blake2b(place.encode(), digest_size=4).digest()) >> 1 for number, place in places.items()
     }
@@ -160,7 +161,22 @@ def _fields(plan: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def _places(lineage: Lineage) -> dict[int, str]:
+def _places(plan: dict[str, Any]) -> dict[int, str]:
+    """By number, where each node is. A union is no part of a place, so that two nodes below one may have the same: each
+    then says which sources it reads, and where that does not tell them apart, which way leads to it."""
+    lineage = Lineage(plan)
+    places = _paths(lineage, through_unions=False)
+    ways = _paths(lineage, through_unions=True)
+    reads = {number: ", ".join(sorted(_reads(lineage, number))) for number in places}
+    for told in (reads, ways):
+        counts = Counter(places.values())
+        places = {
+            number: place if counts[place] == 1 else f"{place} of {told[number]}" for number, place in places.items()
+        }
+    return places
+
+
+def _paths(lineage: Lineage, *, through_unions: bool) -> dict[int, str]:
     """By number, the first of the paths that lead from a sink to the node, in the order of the alphabet."""
     found: dict[int, str] = {}
 
@@ -168,7 +184,7 @@ def _places(lineage: Lineage) -> dict[int, str]:
         node = lineage.nodes[number]
         kind, name = kind_of(node), table_of(node)
         is_stateless = kind in STATELESS
-        if name:
+        if name and not (above and through_unions):
             place = stateful = f"{kind} {name}"
         elif is_stateless:
             place, stateful = f"{above} < {kind}", stateful_above
@@ -178,9 +194,16 @@ def _places(lineage: Lineage) -> dict[int, str]:
         sources = lineage.sources.get(number, [])
         for index, source in enumerate(sources):
             branch = f" {index}" if len(sources) > 1 else ""
-            walk(source, place + branch, stateful + ("" if is_stateless else branch))
+            walk(source, place + branch, stateful + (branch if through_unions or not is_stateless else ""))
 
     for number, node in lineage.nodes.items():
         if "dynamicTableSink" in node:
             walk(number, "", "")
     return found
+
+
+def _reads(lineage: Lineage, number: int) -> set[str]:
+    node = lineage.nodes[number]
+    if "scanTableSource" in node:
+        return {str(table_of(node))}
+    return {table for source in lineage.sources.get(number, []) for table in _reads(lineage, source)}

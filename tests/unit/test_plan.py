@@ -108,6 +108,32 @@ def test_edges_follow_their_nodes_and_the_chains_stay() -> None:
     ]
 
 
+def union(*parts: list[Node]) -> str:
+    """Chains that end in one sink, over a union."""
+    nodes: list[Node] = [{**sink("lake.all"), "id": 1}, {"type": "stream-exec-union_1", "id": 2, "outputType": "ROW<>"}]
+    edges = [{"source": 2, "target": 1}]
+    for chain in parts:
+        first = len(nodes) + 1
+        nodes += [{**node, "id": first + place} for place, node in enumerate(chain)]
+        edges += [{"source": first + place, "target": first + place + 1} for place in range(len(chain) - 1)]
+        edges.append({"source": len(nodes), "target": 2})
+    return numbered(json.dumps({"nodes": nodes, "edges": edges}))
+
+
+def test_what_a_union_puts_together_is_told_apart_by_its_sources_in_whatever_order() -> None:
+    a, b = [source("a"), window(COUNT)], [source("b"), window(SUM)]
+    assert numbers(union(a, b)) == numbers(union(b, a))
+    assert len({number for _, number in numbers(union(a, b))}) == 6
+
+
+def test_two_equal_ways_to_one_source_are_told_apart_by_their_order_in_the_union() -> None:
+    nodes = [sink("lake.all"), {"type": "stream-exec-union_1"}, window(COUNT), window(SUM), source("a")]
+    edges = [{"source": source, "target": target} for source, target in [(1, 0), (2, 1), (3, 1), (4, 2), (4, 3)]]
+    numbered_nodes = [{**node, "id": number} for number, node in enumerate(nodes)]
+    made = json.loads(numbered(json.dumps({"nodes": numbered_nodes, "edges": edges})))
+    assert len({node["id"] for node in made["nodes"]}) == 5
+
+
 def test_calculations_come_and_go_and_columns_move() -> None:
     wider = calc("service", "host", "time")
     moved = {**window({**COUNT, "filterArg": 1, "name": "n"}), "description": "another"}
