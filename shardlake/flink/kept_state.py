@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shardlake.flink.expressions import Column, Columns, function_of, is_expression, made_by, result, short
+from shardlake.flink.expressions import Column, Columns, function_of, is_expression, made_by, result, short, type_text
 from shardlake.flink.lineage import AGGREGATES, Lineage, Node, kind_of, time_of, with_constants
 
 KEEPS_ROWS = frozenset(
@@ -73,15 +73,21 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that is kept. `text` must stay; `exact` and `name` tell whether two that look alike changed places."""
+    """One thing that is kept. `text` must stay. `exact` says it with every condition, `of` which columns it is made of
+    with theirs, `name` is the job's: by these two that look alike are seen to have changed places."""
 
     text: str
     exact: str = ""
+    of: tuple[str, ...] = ()
     name: str | None = None
 
 
-Kept = dict[str, tuple[Item, ...]]
-"""What is kept, by what it is called in a message."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept, by what it is called in a message, and every column that the operator reads."""
+
+    items: dict[str, tuple[Item, ...]]
+    read: frozenset[str]
 
 
 def keeps(node: Node) -> bool:
@@ -97,18 +103,21 @@ def kept(lineage: Lineage, number: int) -> Kept:
     node, inputs = lineage.nodes[number], lineage.inputs(number)
     kind = kind_of(node)
     sides = ["left rows", "right rows"] if len(inputs) == 2 else ["rows"] * len(inputs)
-    rows = {
-        f"column of its {side}": tuple(Item(str(one), f"{one.exact} ({one.type})", one.name) for one in columns)
-        for side, columns in zip(sides, inputs, strict=True)
-    }
+    items = {f"column of its {side}": _all(columns) for side, columns in zip(sides, inputs, strict=True)}
+    read = with_constants(node, inputs[0]) if kind == "over-aggregate" else inputs[0]
     if kind in KEEPS_ROWS:
-        read = with_constants(node, inputs[0]) if kind == "over-aggregate" else inputs[0]
-        return rows | dict(_said(node, (), [read, *inputs[1:]], read))
-    if kind in AGGREGATES:
+        items |= _said(node, (), [read, *inputs[1:]], read)
+    elif kind in AGGREGATES:
         read, first = lineage.aggregated(number)
-        return {"window time": (Item(time_of(first, read)),), **dict(_said(node, (), inputs, read))}
-    told = {name: (Item(json.dumps(value, sort_keys=True)),) for name, value in node.items()}
-    return rows | {name: item for name, item in told.items() if name not in ("id", "description")}
+        items = {"window time": (Item(time_of(first, read)),), **dict(_said(node, (), inputs, read))}
+    else:
+        told = {name: value for name, value in node.items() if name not in ("id", "description")}
+        items |= {name: (Item(json.dumps(value, sort_keys=True)),) for name, value in told.items()}
+    return Kept(items, frozenset(one.exact for columns in (*inputs, read) for one in columns))
+
+
+def _all(columns: Sequence[Column]) -> tuple[Item, ...]:
+    return tuple(Item(str(one), f"{one.exact} ({one.type})", (one.exact,), one.name) for one in columns)
 
 
 def _said(
@@ -121,7 +130,7 @@ def _said(
     if name == "aggCalls":
         yield _words(path), tuple(_accumulator(call, called) for call in value)
     elif name == "state":
-        yield "time to live", tuple(Item(f"{one['ttl']} of {one['name']}") for one in value)
+        yield "time-to-live", tuple(Item(f"{one['ttl']} of {one['name']}") for one in value)
     elif is_expression(value):
         made = made_by(value, [column for columns in inputs for column in columns])
         yield _words(path), (Item(made.exact),)
@@ -138,7 +147,7 @@ def _said(
         is_right = len(inputs) > 1 and any(part.startswith("right") for part in path)
         columns = inputs[1 if is_right else 0]
         places = value if isinstance(value, list) else [value]
-        yield _words(path), tuple(Item(str(columns[one])) for one in places if 0 <= one < len(columns))
+        yield _words(path), _all([columns[one] for one in places if 0 <= one < len(columns)])
     else:
         yield _words(path), (Item(value if isinstance(value, str) else json.dumps(value, sort_keys=True)),)
 
@@ -148,7 +157,9 @@ def _accumulator(call: Any, read: Sequence[Column]) -> Item:
     types = ", ".join(read[place].type for place in call["argList"])
     of = f" of {types}" if types and (function_of(call) != "COUNT" or call.get("distinct")) else ""
     flags = "".join(f", {flag}" for flag in ("approximate", "ignoreNulls") if call.get(flag))
-    return Item(f"{made.origin} ({call['type']}{of}{flags})", made.exact, call.get("name"))
+    places = [*call["argList"], *([call["filterArg"]] if call.get("filterArg", -1) >= 0 else [])]
+    text = f"{made.origin} ({type_text(call['type'])}{of}{flags})"
+    return Item(text, made.exact, tuple(read[place].exact for place in places), call.get("name"))
 
 
 def _words(path: Sequence[str]) -> str:
@@ -158,36 +169,40 @@ def _words(path: Sequence[str]) -> str:
 
 def differences(old: Kept, new: Kept) -> list[str]:
     """Each difference in what is kept, in words; none where the state may be taken up."""
-    return [said for name in {**old, **new} for said in _differences(name, old.get(name, ()), new.get(name, ()))]
+    found: list[str] = []
+    for name in {**old.items, **new.items}:
+        were, are = old.items.get(name, ()), new.items.get(name, ())
+        found += _at_places(name, were, are, old.read) if len(were) == len(are) else _gone_and_new(name, were, are)
+    return found
 
 
-def _differences(name: str, old: tuple[Item, ...], new: tuple[Item, ...]) -> Iterator[str]:
-    were, are = [one.text for one in old], [one.text for one in new]
-    if len(old) == len(new):
-        changed = [place for place in range(len(old)) if were[place] != are[place]]
-        if not changed and (changed := _exchanged(old, new)):
-            were, are = [one.exact for one in old], [one.exact for one in new]
-        for place in changed:
-            place_in_words = f" {place + 1}" if len(old) > 1 else ""
-            yield f"{_numbered(name, place_in_words)} was {short(were[place])}, is {short(are[place])}"
-        return
-    gone, added = [text for text in were if text not in are], [text for text in are if text not in were]
-    yield from (f"{name} {short(text)} is gone" for text in gone)
-    yield from (f"{name} {short(text)} is new" for text in added)
-    if not gone and not added:
+def _at_places(name: str, were: tuple[Item, ...], are: tuple[Item, ...], read: frozenset[str]) -> Iterator[str]:
+    changed = [place for place in range(len(were)) if were[place].text != are[place].text]
+    for place in changed or _exchanged(were, are, read):
+        was, is_ = were[place], are[place]
+        texts = (was.text, is_.text) if changed else (was.exact, is_.exact)
+        first, _, rest = name.partition(" ")
+        which = f"{first} {place + 1} {rest}".strip() if len(were) > 1 else name
+        yield f"{which} was {short(texts[0])}, is {short(texts[1])}"
+
+
+def _exchanged(were: tuple[Item, ...], are: tuple[Item, ...], read: frozenset[str]) -> list[int]:
+    """The places of what differs in a condition alone and is what another column was: `events`, which is `errors`."""
+    changed = [place for place in range(len(were)) if were[place].exact != are[place].exact]
+    names = {were[place].name for place in changed} - {None}
+    return [
+        place
+        for place in changed
+        if any(of in read for of in set(are[place].of) - set(were[place].of))
+        or (are[place].name != were[place].name and are[place].name in names)
+    ]
+
+
+def _gone_and_new(name: str, were: tuple[Item, ...], are: tuple[Item, ...]) -> Iterator[str]:
+    old, new = [one.text for one in were], [one.text for one in are]
+    if set(old) == set(new):
+        old, new = [one.exact for one in were], [one.exact for one in are]
+    yield from (f"{name} {short(text)} is gone" for text in old if text not in new)
+    yield from (f"{name} {short(text)} is new" for text in new if text not in old)
+    if set(old) == set(new):
         yield f"{name}: there were {len(old)}, there are {len(new)}"
-
-
-def _numbered(name: str, number: str) -> str:
-    """`column 2 of its rows`, `key 1`."""
-    first, _, rest = name.partition(" ")
-    return f"{first}{number} {rest}".strip()
-
-
-def _exchanged(old: tuple[Item, ...], new: tuple[Item, ...]) -> list[int]:
-    """The places of what looks alike but for its condition, where two have changed places: `events` and `errors`."""
-    changed = [place for place in range(len(old)) if old[place].exact != new[place].exact]
-    were, are = {old[place].exact for place in changed}, {new[place].exact for place in changed}
-    named_were = {old[place].name for place in changed if old[place].name}
-    moved = [place for place in changed if old[place].name != new[place].name and new[place].name in named_were]
-    return [place for place in changed if old[place].exact in are or new[place].exact in were] or moved

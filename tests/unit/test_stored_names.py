@@ -63,3 +63,22 @@ def test_operator_ids_by_which_a_savepoint_finds_its_operators() -> None:
     found = json.loads(numbered(json.dumps({"nodes": nodes, "edges": edges})))
     # As the jobs of the first version had them.
     assert [node["id"] for node in found["nodes"]] == [814660953, 1469533572, 1379339381]
+
+
+def test_operator_ids_of_joins_windows_and_what_is_before_them() -> None:
+    def node(number: int, kind: str, **role: object) -> dict[str, object]:
+        tables = {name: {"table": {"identifier": f"`default_catalog`.{table}"}} for name, table in role.items()}
+        return {"id": number, "type": f"stream-exec-{kind}_1", **tables}
+
+    nodes = [
+        node(1, "table-source-scan", scanTableSource="`decoded`.`orders`"),
+        node(2, "table-source-scan", scanTableSource="`decoded`.`payments`"),
+        *(node(3, "calc"), node(4, "exchange"), node(5, "deduplicate"), node(6, "interval-join")),
+        node(7, "global-window-aggregate"),
+        node(8, "sink", dynamicTableSink="`lake`.`paid_orders`"),
+    ]
+    edges = [(1, 3), (3, 4), (4, 5), (5, 6), (2, 6), (6, 7), (7, 8)]
+    plan = {"nodes": nodes, "edges": [{"source": source, "target": target} for source, target in edges]}
+    assert [node["id"] for node in json.loads(numbered(json.dumps(plan)))["nodes"]] == [
+        *(915501787, 38603808, 203156574, 521680764, 1739153658, 1623840491, 1500467979, 2114699652),
+    ]
