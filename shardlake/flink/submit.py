@@ -27,6 +27,9 @@ CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 REMOTE = {"_python_worker_execution_mode": "process"}
 """Environment of a client of a remote cluster: PyFlink would take that for its own, and run Python functions itself."""
 
+CAUSES = ("Caused by: ", ": ", "shardlake.errors.", "pyflink.util.exceptions.")
+"""How a line begins that names a cause: in Java's trace, in py4j's, in Python's."""
+
 REFUSED = "refused: "
 """Before the message and hint of an error of ours, as JSON, in the client's log."""
 
@@ -169,7 +172,11 @@ def _refusal(log: Path) -> ShardlakeError:
 
 
 def _cause(log: Path) -> str:
+    """The innermost cause of an exception, else the last line that is no place in Java's code."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith(("Caused by: ", ": ", "shardlake.errors."))]
+    lines = [line for line in lines if not line.startswith(("at ", "... "))]
+    causes = [line for line in lines if line.startswith(CAUSES)]
     cause = (causes or lines or ["no output"])[-1]
-    return cause.removeprefix("Caused by: ").removeprefix(": ")[:600]
+    return re.sub(
+        r"^(Caused by: |: |pyflink\.util\.exceptions\.\w+: )(org\.apache\.flink\.table\.api\.\w+: )?", "", cause
+    )[:600]
