@@ -105,3 +105,65 @@ def committed(stack: RunningStack) -> dict[int, int]:
 
 def wait_until_archived(stack: RunningStack, count: int) -> None:
     wait_for(lambda: rows(stack, "SELECT count(*) FROM app_logs")[0][0] >= count, f"{count} rows")
+
+
+ANSWER = [
+    {"name": "event_id", "type": "string"},
+    {"name": "host", "type": ["null", "string"], "default": None},
+    {"name": "client_address", "type": ["null", "string"], "default": None, "pii": "hash"},
+    {"name": "event_time", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+]
+ANSWERS = '''
+"""Events that another event's message names, within ten minutes."""
+
+from shardlake.flink.job import Insert, Tables
+
+
+def build(tables: Tables) -> list[Insert]:
+    return [Insert("lake.answers", tables.query(f"""
+        SELECT {tables.masked("answers")} FROM (
+            SELECT a.event_id, a.user_agent AS host, a.client_address,
+                CAST(b.event_time AS TIMESTAMP_LTZ(3)) AS event_time
+            FROM app_logs a JOIN app_logs b ON a.event_id = b.message
+            AND b.event_time BETWEEN a.event_time AND a.event_time + INTERVAL '10' MINUTE)"""))]
+'''
+
+
+def test_a_join_that_keeps_other_columns_is_refused_and_the_one_of_before_goes_on(
+    shardlake_stack: RunningStack, tmp_path: Path
+) -> None:
+    folder = copy_pipeline(tmp_path / "pipeline", partitions=4)
+    record = {"type": "record", "name": "Answer", "namespace": "answers", "fields": ANSWER}
+    (folder / "schemas" / "answer.avsc").write_text(json.dumps(record))
+    with (folder / "schemas" / "topics.toml").open("a") as file:
+        file.write('\n[answers]\nschema = "answer"\nevent_time = "event_time"\nlake_table = "answers"\n')
+    job = folder / "flink_jobs" / "answers.py"
+    job.write_text(ANSWERS)
+    stack = shardlake_stack.emptied(folder)
+    topic = Topic(stack)
+    topic.send_events([event(number, user_agent=f"agent-{number}") for number in range(60)])
+    stack.shardlake("jobs", "run", "archive", "answers")
+    wait_until_archived(stack, 60)
+    stack.shardlake("jobs", "stop")
+
+    # Of the same types, in the same places: what was the client's address would be the host.
+    job.write_text(ANSWERS.replace("a.user_agent AS host", "a.host"))
+    said = " ".join(stack.shardlake("jobs", "run", "archive", "answers", exit_code=2).split())
+    assert (
+        "the job answers (behind lake.answers) keeps has changed: in its interval join, column 3 of its left rows"
+        in said
+    )
+    assert "was app_logs.client_address (STRING), is app_logs.host (STRING)" in said
+    assert "jobs finish" in said
+
+    # A condition, and a mask of what the join gives, may change; what waits in the join finds its answers.
+    job.write_text(ANSWERS.replace("AND b.event_time", "AND b.status = 200 AND b.event_time"))
+    assert "resumed from" in stack.shardlake("jobs", "run", "archive", "answers")
+    topic.send_events([event(number, message=f"event-{number - 60}", status=200) for number in range(60, 120)])
+    wait_until_archived(stack, 120)
+    stack.shardlake("jobs", "finish")
+    assert all_accounted_for(stack)
+    found = rows(stack, "SELECT event_id, host, client_address FROM answers")
+    assert {(name, host) for name, host, _ in found} == {(f"event-{n}", f"agent-{n}") for n in range(60)}
+    assert len(found) == 60
+    assert not [address for _, _, address in found if address.startswith("10.")]
