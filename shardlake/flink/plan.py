@@ -19,7 +19,7 @@ from typing import Any
 
 from shardlake.errors import BadInput
 from shardlake.flink import kept_state
-from shardlake.flink.lineage import Lineage, kind_of, table_of
+from shardlake.flink.lineage import Lineage, Node, kind_of, table_of
 
 STATELESS = frozenset({"calc", "python-calc", "exchange", "union", "local-window-aggregate", "watermark-assigner"})
 """What a place does not tell: another set would give the operators of older savepoints other numbers."""
@@ -93,7 +93,7 @@ def _differences(old: Lineage, new: Lineage, staying: set[str]) -> Iterator[tupl
                 yield sinks, f"{table} is read or written in another way"
             elif kept_state.keeps(node):
                 yield sinks, f"{words} is gone, or stands elsewhere"
-        elif kept_state.keeps(node):
+        elif kept_state.keeps(node) and not _is_same(old, new, number):
             said = kept_state.differences(kept_state.kept(old, number), kept_state.kept(new, number))
             if said:
                 yield sinks, f"in {words}, {'; '.join(said[:3])}"
@@ -101,6 +101,23 @@ def _differences(old: Lineage, new: Lineage, staying: set[str]) -> Iterator[tupl
         node, leads_to = new.nodes[number], _leads_to(new, number)
         if number not in old.nodes and kept_state.keeps(node) and leads_to <= staying:
             yield tuple(sorted(leads_to)), f"its {kind_of(node).replace('-', ' ')} is new, and would start empty"
+
+
+def _is_same(old: Lineage, new: Lineage, number: int) -> bool:
+    """Tell whether a node and all that it reads are as they were, word for word: then nothing need be known of them."""
+    sources = old.sources.get(number, [])
+    return (
+        number in new.nodes
+        and sources == new.sources.get(number, [])
+        and _definition(old.nodes[number]) == _definition(new.nodes[number])
+        and all(_is_same(old, new, source) for source in sources)
+    )
+
+
+def _definition(node: Node) -> Node:
+    # A source's options say where it reads from, too.
+    left_out = {"description", "scanTableSource"}
+    return {name: value for name, value in node.items() if name not in left_out} | {"table": table_of(node)}
 
 
 def _whose(sinks: tuple[str, ...], writers: Mapping[str, tuple[str, ...]]) -> str:

@@ -200,6 +200,14 @@ def test_an_operator_of_which_nothing_is_known_is_taken_up_only_as_it_was() -> N
             compare(plan(unheard(way=[1])), plan(changed))
 
 
+def test_a_job_that_is_as_it_was_is_taken_up_whatever_flink_writes_of_it() -> None:
+    strange = {"type": "stream-exec-window-aggregate_1", "aggCalls": "of a form that is not known here"}
+    elsewhere = source()
+    elsewhere["scanTableSource"]["table"]["resolvedTable"] = {"options": {"topic": "another"}}
+    before = plan([source(), strange, sink("lake.all")])
+    assert compare(before, plan([elsewhere, {**strange, "description": "any"}, sink("lake.all")])) == Change((), ())
+
+
 def with_schema(*fields: dict[str, Any], name: str) -> str:
     """A job that keeps a column of that name, of a topic with that schema."""
     columns = {name: STRING, "bytes": BIGINT, "time": TIME}
