@@ -90,7 +90,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def type_text(kind: Any) -> str:
-    """A type as SQL writes it. What a time attribute is, or a type that SQL has no words for, stays visible."""
+    """A type as SQL writes it. Time attributes, and types that SQL has no words for, stay visible."""
     if isinstance(kind, dict):
         known = {"type", "precision", "kind", "nullable"}
         if not set(kind) <= known:
@@ -109,7 +109,7 @@ def _plain(kind: Any) -> str:
 
 
 def made_by(rex: Any, read: Sequence[Column]) -> Column:
-    """What an expression over columns makes."""
+    """Give the column that an expression over columns makes."""
     if rex["kind"] == "INPUT_REF":
         return _referred(rex, read)
     return column(_text(rex, read, exact=False), _text(rex, read, exact=True), _values(rex, read))
@@ -187,7 +187,7 @@ def _values(rex: Any, read: Sequence[Column]) -> frozenset[str]:
 
 
 def result(call: Any, read: Sequence[Column]) -> Column:
-    """What an aggregate's call makes of its input."""
+    """Give the column that an aggregate's call makes of its input."""
     name = function_of(call)
     arguments = [read[index] for index in call["argList"]]
     chosen = f" FILTER ({read[call['filterArg']].exact})" if call.get("filterArg", -1) >= 0 else ""

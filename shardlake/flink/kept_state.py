@@ -1,4 +1,4 @@
-"""What the operators of a compiled plan keep in their state, and in what two plans differ there.
+"""Describe what the operators of a compiled plan keep in their state, and how two plans differ there.
 
 A join, a deduplication, a ranking, an OVER keep whole rows: each column's type and place, and what it is, count. An
 aggregate keeps its keys and accumulators: what is counted, not under which condition. Whatever else the plan says of
@@ -32,7 +32,7 @@ KEEPS_NOTHING = frozenset(
 """At a checkpoint, that is: local aggregates and Python functions hand on what they have before one."""
 
 SAYS_NOTHING = frozenset({"id", "description", "inputProperties", "outputType"})
-"""Of what a known operator keeps: numbers, and what follows from its input and the rest."""
+"""Fields that say nothing of what a known operator keeps: numbers, and what follows from its input and the rest."""
 
 NAMES = frozenset(
     {
@@ -84,7 +84,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept, by what it is called in a message, and every column that the operator reads."""
+    """Things that are kept, by their names in a message, and every column that the operator reads."""
 
     items: dict[str, tuple[Item, ...]]
     read: frozenset[str]
@@ -99,7 +99,7 @@ def keeps(node: Node) -> bool:
 
 
 def kept(lineage: Lineage, number: int) -> Kept:
-    """What a node keeps."""
+    """Describe what a node keeps."""
     node, inputs = lineage.nodes[number], lineage.inputs(number)
     kind = kind_of(node)
     sides = ["left rows", "right rows"] if len(inputs) == 2 else ["rows"] * len(inputs)
@@ -123,7 +123,7 @@ def _all(columns: Sequence[Column]) -> tuple[Item, ...]:
 def _said(
     value: Any, path: tuple[str, ...], inputs: Sequence[Columns], called: Columns
 ) -> Iterator[tuple[str, tuple[Item, ...]]]:
-    """What a node's JSON says, with columns for their places. `called` are those that aggregates refer to."""
+    """List what a node's JSON says, with columns for their places. `called` are those that aggregates refer to."""
     name = path[-1] if path else ""
     if name in NAMES or (len(path) == 1 and name in SAYS_NOTHING):
         return

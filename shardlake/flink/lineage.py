@@ -4,8 +4,8 @@ Flink's plans know columns by their places among an operator's input, and two co
 Here each has an origin that a place does not change: `orders.email`, `MASK(orders.email)`, `SUM(orders.total_cents)`.
 
 A calculation's expression is the origin as it stands. An aggregate's result is named by what it adds up, not by the
-conditions and factors: a window that is open counts on when those change. What is behind an operator of which nothing
-is known has the operator's whole definition in its origin.
+conditions and factors: a window that is open counts on when those change. Columns behind an operator of which nothing
+is known have the operator's whole definition in their origin.
 """
 
 from __future__ import annotations
@@ -65,17 +65,17 @@ class Lineage:
         return _by("source", "target", self._edges)
 
     def inputs(self, number: int) -> list[Columns]:
-        """What a node reads."""
+        """Give the columns of each input of a node."""
         return [self.output(source) for source in self.sources.get(number, [])]
 
     def output(self, number: int) -> Columns:
-        """What a node writes."""
+        """Give the columns that a node writes."""
         if number not in self._found:
             self._found[number] = self._output(number)
         return self._found[number]
 
     def aggregated(self, number: int) -> tuple[Columns, Node]:
-        """What an aggregate's calls and window refer to: with a local half before it, that one's input."""
+        """Give the columns that an aggregate's calls and window refer to, and the node, or local half, reading them."""
         node = self.nodes[number]
         if "localAggInputRowType" in node:
             (before,) = self.sources[number]
@@ -161,7 +161,7 @@ def time_of(node: Node, read: Sequence[Column]) -> str:
 
 
 def with_constants(node: Node, read: Columns) -> Columns:
-    """What an OVER refers to: its input's columns, and after them its constants."""
+    """Give what an OVER refers to: its input's columns, and after them its constants."""
     return (*read, *(made_by(rex, read) for rex in node["overSpec"].get("constants", [])))
 
 

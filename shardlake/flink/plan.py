@@ -22,7 +22,7 @@ from shardlake.flink import kept_state
 from shardlake.flink.lineage import Lineage, Node, kind_of, table_of
 
 STATELESS = frozenset({"calc", "python-calc", "exchange", "union", "local-window-aggregate", "watermark-assigner"})
-"""What a place does not tell: another set would give the operators of older savepoints other numbers."""
+"""Kinds that a place does not tell. Another set would give the operators of older savepoints other numbers."""
 
 SCHEMA = "value.avro-dead-letter.schema"
 """The option of a source that holds its Avro schema."""
@@ -36,7 +36,7 @@ WAY_ON = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What resuming another plan's state means: `sinks` that are `added` to it or `removed` from it."""
+    """Say what resuming another plan's state means: `sinks` that are `added` to it or `removed` from it."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -60,7 +60,7 @@ def numbered(compiled: str) -> str:
 
 
 def compare(before: str, now: str, writers: Mapping[str, tuple[str, ...]] | None = None) -> Change:
-    """What changes where `now` takes up the state of `before`, both numbered. `writers` are the jobs of each sink.
+    """Tell what changes where `now` takes up the state of `before`, both numbered. `writers` are the jobs of each sink.
 
     Raises BadInput where an operator would find another state than its own, or none: Flink would read one column as
     another, or start it empty, in silence.
@@ -73,7 +73,7 @@ def compare(before: str, now: str, writers: Mapping[str, tuple[str, ...]] | None
     for sinks, difference in _differences(old, new, old_sinks & new_sinks):
         found.setdefault(sinks, difference)
     if found:
-        told = [f"What {_whose(sinks, writers or {})} keeps has changed: {said}." for sinks, said in found.items()]
+        told = [f"{_whose(sinks, writers or {})} keeps something else now: {said}." for sinks, said in found.items()]
         msg = f"{' '.join(told)} The state of before does not fit."
         raise BadInput(msg, WAY_ON)
     return Change(added=tuple(sorted(new_sinks - old_sinks)), removed=tuple(sorted(old_sinks - new_sinks)))
@@ -123,7 +123,7 @@ def _definition(node: Node) -> Node:
 def _whose(sinks: tuple[str, ...], writers: Mapping[str, tuple[str, ...]]) -> str:
     jobs = sorted({job for sink in sinks for job in writers.get(sink, ())})
     tables = ", ".join(sinks)
-    return f"the job {' or '.join(jobs)} (behind {tables})" if jobs else f"the job behind {tables}"
+    return f"The job {' or '.join(jobs)} (behind {tables})" if jobs else f"The job behind {tables}"
 
 
 def _upstream_first(lineage: Lineage) -> list[int]:
@@ -167,7 +167,7 @@ def _renamed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
 
 
 def _fields(plan: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """By source, the fields of its Avro schema and the aliases of each."""
+    """Give the fields of each source's Avro schema, and the aliases of each."""
     found = {}
     for node in plan["nodes"]:
         options = node.get("scanTableSource", {}).get("table", {}).get("resolvedTable", {}).get("options", {})
@@ -179,8 +179,8 @@ def _fields(plan: dict[str, Any]) -> dict[str, dict[str, list[str]]]:
 
 
 def _places(plan: dict[str, Any]) -> dict[int, str]:
-    """By number, where each node is. A union is no part of a place, so that two nodes below one may have the same: each
-    then says which sources it reads, and where that does not tell them apart, which way leads to it."""
+    """Tell where each node is, by number. A union is no part of a place, so that two nodes below one may have the same.
+    Each then says which sources it reads, and where that does not tell them apart, which way leads to it."""
     lineage = Lineage(plan)
     places = _paths(lineage, through_unions=False)
     ways = _paths(lineage, through_unions=True)
@@ -194,7 +194,7 @@ def _places(plan: dict[str, Any]) -> dict[int, str]:
 
 
 def _paths(lineage: Lineage, *, through_unions: bool) -> dict[int, str]:
-    """By number, the first of the paths that lead from a sink to the node, in the order of the alphabet."""
+    """Find the first of the paths that lead from a sink to each node, in the order of the alphabet."""
     found: dict[int, str] = {}
 
     def walk(number: int, above: str, stateful_above: str) -> None:

@@ -162,7 +162,7 @@ class Submission:
 
 
 def _refusal(log: Path) -> ShardlakeError:
-    """What the client's log says: an error of ours with its own words, else the innermost cause that Flink names."""
+    """Read the client's log: an error of ours with its own words, else the innermost cause that Flink names."""
     for line in reversed(log.read_text(errors="replace").splitlines()):
         if line.startswith(REFUSED):
             message, hint = json.loads(line.removeprefix(REFUSED))

@@ -15,7 +15,7 @@ from shardlake.errors import BadInput
 from shardlake.flink.plan import Change, compare
 from tests.pipeline.planning import Planner, planner
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.thorough]
 
 WINDOWS = "TABLE(TUMBLE(TABLE orders, DESCRIPTOR(created_at), INTERVAL '1' MINUTE))"
 JOIN = """
@@ -196,7 +196,7 @@ def test_refused(plans: Planner, edit: Edit) -> None:
     before, now = plans.plan(("lake.paid", edit.query)), plans.plan(("lake.paid", edited(edit)))
     with pytest.raises(BadInput, match=re.escape(edit.said)) as refused:
         compare(before, now, {"lake.paid": ("paid_orders",)})
-    assert refused.value.message.startswith("What the job paid_orders (behind lake.paid) keeps has changed: ")
+    assert refused.value.message.startswith("The job paid_orders (behind lake.paid) keeps something else now: ")
 
 
 def test_an_unchanged_job_is_taken_up_beside_others_that_come_and_go(plans: Planner) -> None:

@@ -81,7 +81,7 @@ class Jobs:
         hidden.rename(hidden.with_name(hidden.name[1:]))
 
     def rows(self, sink: str) -> list[tuple[Any, ...]]:
-        """What a sink has, sorted."""
+        """Read the rows of a sink, sorted."""
         files = (file for file in (self.folder / sink).rglob("*") if file.is_file() and file.name[0] != ".")
         return sorted(tuple(json.loads(line).values()) for file in files for line in file.read_text().splitlines())
 

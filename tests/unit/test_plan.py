@@ -1,4 +1,4 @@
-"""Numbers of a plan's nodes that stay, and changes that cannot take up their state. Those of real plans are in
+"""Numbers of a plan's nodes that stay, and changes that cannot take up their state. Changes of real plans are in
 tests/pipeline."""
 
 from __future__ import annotations
@@ -168,7 +168,9 @@ def test_jobs_that_are_added_and_removed_are_named() -> None:
 )
 def test_what_open_windows_keep_must_not_change(changed: list[Node], said: str) -> None:
     now = [source(), *changed, sink("lake.service_health")]
-    with pytest.raises(BadInput, match=f"the job behind lake.service_health keeps has changed: .*{said}") as refused:
+    with pytest.raises(
+        BadInput, match=f"The job behind lake.service_health keeps something else now: .*{said}"
+    ) as refused:
         compare(plan(ARCHIVE, HEALTH), plan(ARCHIVE, now))
     assert "jobs finish" in refused.value.hint
 
@@ -179,8 +181,8 @@ def test_the_jobs_that_changed_are_all_named_and_no_other() -> None:
     writers = {"lake.service_health": ("health",), "lake.sessions": ("sessions",), "lake.app_logs": ("archive",)}
     with pytest.raises(BadInput) as refused:
         compare(plan(ARCHIVE, HEALTH, SESSIONS), plan(ARCHIVE, health, sessions), writers)
-    assert "the job health (behind lake.service_health)" in refused.value.message
-    assert "the job sessions (behind lake.sessions)" in refused.value.message
+    assert "The job health (behind lake.service_health)" in refused.value.message
+    assert "The job sessions (behind lake.sessions)" in refused.value.message
     assert "archive" not in refused.value.message
 
 

@@ -1,4 +1,4 @@
-"""What is said where the application could not be submitted: the client's log in one sentence."""
+"""The client's log in one sentence, where the application could not be submitted."""
 
 from __future__ import annotations
 
