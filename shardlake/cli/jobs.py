@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from shardlake.cli.cluster import cluster_of
-from shardlake.cli.finish import drain, end, plan_drain
+from shardlake.cli.finish import drain, end, plan_drain, running
 from shardlake.cli.output import err, out, print_json
 from shardlake.errors import ShardlakeError
 from shardlake.patience import patiently
@@ -100,15 +100,27 @@ def accounted_for(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int,
 @app.command("list")
 def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """What runs and has run on this Flink."""
+    from rich.markup import escape
     from rich.table import Table
 
     from shardlake.flink.cluster import Cluster
+    from shardlake.flink.failure import MEND
 
     cluster = Cluster(Settings.read().flink_rest_url)
     found = cluster.jobs()
     late = {job.job_id: cluster.late_events(job.job_id) for job in found if job.is_running}
+    failures = {job.job_id: cluster.failure(job.job_id) for job in found if job.is_running}
     if json:
-        print_json([{**asdict(job), "late_events": late.get(job.job_id)} for job in found])
+        print_json(
+            [
+                {
+                    **asdict(job),
+                    "late_events": late.get(job.job_id),
+                    "failure": asdict(failure) if (failure := failures.get(job.job_id)) else None,
+                }
+                for job in found
+            ]
+        )
         return
     table = Table("job", "name", "state", "running s", "restarts", "late", "checkpoints", "last checkpoint", box=None)
     for job in found:
@@ -118,6 +130,10 @@ def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
             *(f"{late.get(job.job_id, '')}", str(job.checkpoints), age),
         )
     out.print(table if found else "no job has run on this Flink")
+    for job_id, failure in failures.items():
+        if failure:
+            out.print(f"[bold red]failing:[/] job {job_id}: {escape(str(failure))}")
+            out.print(f"  {MEND}", highlight=False)
 
 
 @app.command()
@@ -127,6 +143,16 @@ def stop() -> None:
 
     path = end(Settings.read(), STOPPED)
     err.print(f"stopped; savepoint {path}")
+
+
+@app.command()
+def cancel() -> None:
+    """End the jobs without a savepoint, also where `stop` cannot: `jobs run` goes on from the newest checkpoint."""
+    settings = Settings.read()
+    cluster, job = cluster_of(settings), running(settings)
+    cluster.cancel(job.job_id)
+    cluster.await_ended(job.job_id)
+    err.print("cancelled; what came after the newest checkpoint is read again by the next `shardlake jobs run`")
 
 
 @app.command()

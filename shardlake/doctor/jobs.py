@@ -10,9 +10,11 @@ import requests
 
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS
+from shardlake.flink.failure import MEND, Failure, cause_of
 from shardlake.flink.inserts import NAME
 from shardlake.flink.resume import LastEnd, lost_savepoint, newest_state
 from shardlake.flink.tasks import ENDED
+from shardlake.pipeline import FOLDERS
 from shardlake.settings import Settings
 
 LATE_INTERVALS = 5
@@ -43,6 +45,8 @@ def jobs(settings: Settings) -> Iterator[Finding]:
         yield Finding("jobs", True, "none has been started; `shardlake jobs run` does")
     elif last and newest_kept and last.savepoint.endswith(f"/{newest_kept.name}"):
         yield Finding("jobs", True, f"{last.how} on purpose; `shardlake jobs run` goes on")
+    elif ended and ended["state"] == "CANCELED":
+        yield Finding("jobs", True, "cancelled on purpose; `shardlake jobs run` goes on from the newest checkpoint")
     else:
         cause = _innermost(settings, ended["jid"]) if ended else "Flink, or the whole stack, was started anew"
         words = f"not running, and nobody has stopped them: {cause or 'Flink names no cause'}"
@@ -55,7 +59,7 @@ def _restarting(settings: Settings, job: dict[str, Any]) -> Finding:
     completed = _completed_ms(_ask(settings, f"/jobs/{job['jid']}/checkpoints"))
     if failed_ms and failed_ms > completed:
         words = f"{job['state'].lower()} after a failure: {_innermost(settings, job['jid'])}"
-        return Finding("jobs", False, words, LOG)
+        return Finding("jobs", False, words, f"It goes on by itself once the cause is gone. {MEND}")
     return Finding("jobs", True, f"running: {job['name'].removeprefix(NAME)}")
 
 
@@ -67,7 +71,7 @@ def _checkpoints(settings: Settings, job: dict[str, Any]) -> Finding:
         return Finding("checkpoints", True, f"every {interval:g} s, the last {age:.0f} s ago")
     failed = (history.get("latest") or {}).get("failed") or {}
     cause = failed.get("failure_message") or "none has failed either: the tasks are not running, or held up"
-    words = f"none has completed for {age:.0f} s, they are due every {interval:g} s: {_last_cause(cause)}"
+    words = f"none has completed for {age:.0f} s, they are due every {interval:g} s: {cause_of(cause)}"
     return Finding("checkpoints", False, words, f"Until one does, nothing new is seen in the lake. {LOG}")
 
 
@@ -77,15 +81,9 @@ def _failures(settings: Settings, job_id: str) -> list[dict[str, Any]]:
 
 
 def _innermost(settings: Settings, job_id: str) -> str:
-    """Of the newest failure, the cause that has no further cause."""
+    """Of the newest failure, the cause that has no further cause, and whose it is."""
     failures = _failures(settings, job_id)
-    return _last_cause(max(failures, key=lambda entry: entry["timestamp"])["stacktrace"]) if failures else ""
-
-
-def _last_cause(stacktrace: str) -> str:
-    lines = [line.strip() for line in stacktrace.splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Caused by: ")]
-    return (causes or lines)[-1 if causes else 0].removeprefix("Caused by: ")[:500]
+    return str(Failure.of(max(failures, key=lambda entry: entry["timestamp"]), FOLDERS)) if failures else ""
 
 
 def _completed_ms(history: dict[str, Any]) -> int:

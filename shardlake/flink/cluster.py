@@ -15,10 +15,12 @@ import requests
 
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.flink import tasks
+from shardlake.flink.failure import Failure
 from shardlake.flink.inserts import NAME
 from shardlake.flink.tasks import ENDED
 from shardlake.flink.watch import Watch
 from shardlake.patience import Patience
+from shardlake.pipeline import FOLDERS
 from shardlake.progress import Use, Uses
 
 REQUEST_SECONDS = 30
@@ -149,6 +151,16 @@ class Cluster:
         # The root is the last, and what the others say of it is less.
         return whole if len(whole) <= LONGEST_CAUSE else f"{whole[: LONGEST_CAUSE // 2]} … {causes[-1][:LONGEST_CAUSE]}"
 
+    def failure(self, job_id: str) -> Failure | None:
+        """What made the job fail since it completed its last checkpoint, None where nothing did."""
+        history = self._get_known(f"/jobs/{job_id}/exceptions", {}).get("exceptionHistory", {}).get("entries", [])
+        checkpoints = self._get_known(f"/jobs/{job_id}/checkpoints", {})
+        completed = (checkpoints.get("latest") or {}).get("completed") or {}
+        newest = max(history, key=lambda entry: entry["timestamp"], default=None)
+        if newest is None or newest["timestamp"] <= completed.get("latest_ack_timestamp", 0):
+            return None
+        return Failure.of(newest, FOLDERS)
+
     def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
         """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""
         wanted = re.compile(rf"\.topic\.{re.escape(topic)}\.partition\.(\d+)\.currentOffset$")
@@ -230,12 +242,25 @@ class Cluster:
         operation = answer["operation"]
         if "failure-cause" in operation:
             cause = operation["failure-cause"]["stack-trace"].splitlines()[0]
-            raise SavepointFailed(f"The jobs could not be stopped: {cause}.", "They go on; try again.")
+            raise SavepointFailed(
+                f"The jobs could not be stopped: {cause}.",
+                "They go on; try again, or end them without a savepoint: `shardlake jobs cancel`.",
+            )
         return str(operation["location"])
 
     def cancel(self, job_id: str) -> None:
         """Have the job end now, without a savepoint; it goes on ending by itself."""
         self._call("PATCH", f"/jobs/{job_id}?mode=cancel", None)
+
+    def await_ended(self, job_id: str) -> None:
+        """Wait until the job has ended, as long as something moves.
+
+        Raises ShardlakeError with the state of every task where nothing moves any more.
+        """
+        watch = self.watch(job_id)
+        while not ((job := watch.look()) and job["state"] in ENDED):
+            if not watch.goes_on("the jobs' end"):
+                raise watch.still("The jobs do not end")
 
     def checkpoint(self, job_id: str) -> None:
         """Have the job begin a checkpoint now; it goes on by itself."""

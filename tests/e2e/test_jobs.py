@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+from pathlib import Path
 
 import pytest
 
 from shardlake.flink.cluster import Cluster
 from shardlake.testing.stack import RunningStack
 from tests.e2e.lake import all_accounted_for, dead_letters, has_rows, rows
-from tests.support import START, Topic, event, wait_for
+from tests.support import START, Topic, copy_pipeline, event, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -94,6 +97,48 @@ def test_a_registry_that_is_down_is_waited_for(stack: RunningStack) -> None:
     stack.stack.restart("registry")
     wait_for(lambda: dead_letters(stack) == 1, "the dead letter after the registry's answer")
     wait_for(has_rows(stack, 600), "all healthy rows")
+    stack.shardlake("jobs", "finish")
+    assert all_accounted_for(stack)
+
+
+BROKEN = """
+from pyflink.table import DataTypes
+from pyflink.table.udf import udf
+from shardlake.flink.job import Insert
+
+@udf(result_type=DataTypes.STRING())
+def name_of(host):
+    return {"host-1": "one"}[host]
+
+def build(tables):
+    tables.environment.create_temporary_system_function("NAME_OF", name_of)
+    return [Insert("lake.named", tables.query("SELECT event_time, NAME_OF(host) AS name FROM app_logs"))]
+"""
+
+
+@pytest.mark.thorough
+def test_a_job_that_keeps_failing_is_named_and_the_others_go_on_without_it(
+    shardlake_stack: RunningStack, tmp_path: Path
+) -> None:
+    copy_pipeline(tmp_path, 4)
+    (tmp_path / "flink_jobs" / "broken.py").write_text(BROKEN)
+    with (tmp_path / "schemas" / "topics.toml").open("a") as topics:
+        topics.write('[named]\nschema = "named"\nevent_time = "event_time"\nlake_table = "named"\n')
+    time_type = {"type": "long", "logicalType": "timestamp-millis"}
+    fields = [{"name": "event_time", "type": time_type}, {"name": "name", "type": ["null", "string"]}]
+    schema = {"type": "record", "name": "Named", "fields": fields}
+    (tmp_path / "schemas" / "named.avsc").write_text(json.dumps(schema))
+    stack = shardlake_stack.emptied(tmp_path)
+    stack.shardlake("jobs", "run", "archive", "broken")
+    Topic(stack).send_events([event(number) for number in range(100)])
+    failing = wait_for(lambda: re.search("failing: .*", stack.shardlake("jobs", "list")), "the failure")[0]
+    assert re.search(r"KeyError: 'host-\d' \(flink_jobs/broken.py, line 8\)", failing)
+    doctor = stack.run("doctor").stdout
+    assert "(flink_jobs/broken.py, line 8)" in doctor
+    stack.shardlake("jobs", "cancel")
+    assert "cancelled on purpose" in stack.run("doctor").stdout
+    assert "no longer written: lake.named" in stack.shardlake("jobs", "run", "archive")
+    wait_for(has_rows(stack, 100), "the rows of the job that is healthy")
     stack.shardlake("jobs", "finish")
     assert all_accounted_for(stack)
 

@@ -1,0 +1,55 @@
+"""What made an application fail, from Flink's account of an exception: the cause's own line, and whose it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MEND = (
+    "Where the cause is a job's, mend the job; or end all by `shardlake jobs cancel`, and run the others by their "
+    "names: `shardlake jobs run JOB …`."
+)
+LONGEST_CAUSE = 500
+_FRAME = re.compile(r'File "[^"]*/(\w+)/(\w+)\.py", line (\d+)')
+_SINK = re.compile(r"([\w.-]+)\[\d+\]: Writer")
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`cause` is the innermost exception's own line; `where` is the line of the pipeline that raised it, else ''.
+
+    `behind` are the tables and topics that the failed task writes.
+    """
+
+    cause: str
+    where: str
+    behind: tuple[str, ...]
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], folders: Iterable[str]) -> Failure:
+        """Read an entry of a job's exception history; `folders` are those of the pipeline's code."""
+        stacktrace = str(entry["stacktrace"])
+        frames = [found for found in _FRAME.finditer(stacktrace) if found[1] in set(folders)]
+        where = f"{frames[-1][1]}/{frames[-1][2]}.py, line {frames[-1][3]}" if frames else ""
+        behind = tuple(dict.fromkeys(_SINK.findall(str(entry.get("taskName") or ""))))
+        return cls(cause_of(stacktrace), where, behind)
+
+    def __str__(self) -> str:
+        """`TypeError: … (flink_jobs/risk.py, line 6)`; without such a line, the tables and topics behind the task."""
+        place = self.where or (f"in the task that writes {', '.join(self.behind)}" if self.behind else "")
+        return f"{self.cause} ({place})" if place else self.cause
+
+
+def cause_of(stacktrace: str) -> str:
+    """The line of the innermost exception, Python's where it came from a Python function."""
+    if _TRACEBACK in stacktrace:
+        for line in stacktrace.rpartition(_TRACEBACK)[2].splitlines()[1:]:
+            if line and not line[0].isspace():
+                return line[:LONGEST_CAUSE]
+    lines = [line.strip() for line in stacktrace.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    found = causes[-1] if causes else (lines or [""])[0]
+    return found.removeprefix("Caused by: ")[:LONGEST_CAUSE]
