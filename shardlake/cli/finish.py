@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from shardlake import topic_ids
 from shardlake.cli.cluster import cluster_of
 from shardlake.errors import ShardlakeError
 from shardlake.patience import Patience
@@ -128,5 +129,6 @@ def end(settings: Settings, how: str) -> str:
 
     job = running(settings)
     path = cluster_of(settings).stop(job.job_id, as_url(settings.jobs / "savepoints"), drain=how == FINISHED)
+    topic_ids.keep_with(settings.jobs, beside(settings.jobs, path))
     write_end(settings.jobs, how, path, jobs_of(job.name), drained=how == FINISHED)
     return path

@@ -45,11 +45,12 @@ def start(
     pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: str | None = None
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
+    from shardlake.cli.taking_up import TakingUp
     from shardlake.flink.job import choose
     from shardlake.flink.resume import next_start, settle
     from shardlake.flink.submit import Submission
     from shardlake.lake.tables import must_be_in_place
-    from shardlake.topics import offsets
+    from shardlake.topics import names, offsets, topic_id
 
     chosen = choose(pipeline, jobs, options)
     patiently(lambda: must_be_in_place(settings.lake), "the lake's server")
@@ -64,7 +65,14 @@ def start(
     found = patiently(lambda: {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}, "the broker")
     firsts = {name: {partition: first for partition, (first, _) in of.items()} for name, of in found.items()}
     held = patiently(lambda: accounted_for(pipeline, settings), "the broker and the lake's server")
+    there = patiently(lambda: names(servers), "the broker")
+    made = [topic.name for topic in pipeline.on_broker if topic.name in there]
+    ids = patiently(lambda: {name: topic_id(servers, name) for name in made}, "the broker")
+    taking_up = TakingUp(pipeline, settings, ids, firsts, held, savepoint)
+    taking_up.must_be_the_same_topics()
     begin = next_start(settings, firsts, held, savepoint)
+    for line in taking_up.note():
+        err.print(line, markup=False)
     log = state_folder() / "logs" / "submit.log"
     submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets, closed=begin.closed)
     submitted = submission.submit(begin.resume_from)

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from shardlake import topic_ids
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.storage import Folder, is_remote, move, remove
+from shardlake.topic_ids import made_anew
 
 STATE = ("checkpoints", "savepoints", "plans")
+FILES = ("last.json", topic_ids.FILE)
 
 
 def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
@@ -28,12 +31,16 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     from shardlake.lake.tables import must_be_in_place
     from shardlake.lake.uploads import abort, leftovers
     from shardlake.provision import provision
-    from shardlake.topics import delete, offsets
+    from shardlake.topics import delete, offsets, topic_id
 
     must_be_in_place(settings.lake)
     if Cluster(settings.flink_rest_url).running():
         raise ShardlakeError("The jobs are running.", "Stop them first: `shardlake jobs stop`.")
+    noted = topic_ids.read(settings.jobs / topic_ids.FILE)
     for topic in pipeline.sources:
+        # What the lake holds of another topic of this name is not in this one, whatever its offsets.
+        if any(made_anew(noted, {topic.name: topic_id(settings.kafka_bootstrap_servers, topic.name)})):
+            continue
         rows = rows_by_partition(settings.lake, str(topic.lake_table))
         for partition, (first, _) in offsets(settings.kafka_bootstrap_servers, topic.name).items():
             held = rows.get((topic.name, partition))
@@ -50,7 +57,8 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
             abort(settings.lake, one)
     for name in STATE:
         remove(settings.jobs / name)
-    (settings.jobs / "last.json").unlink(missing_ok=True)
+    for name in FILES:
+        (settings.jobs / name).unlink(missing_ok=True)
     # Who asks how far the jobs are would hear of what they had read before, until they commit.
     forget(settings.kafka_bootstrap_servers, GROUP)
     written = [topic.name for topic in pipeline.on_broker if topic not in pipeline.sources]

@@ -1,0 +1,101 @@
+"""What `jobs run` holds against the broker before it submits: that the topics are those that the state is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shardlake import topic_ids
+from shardlake.errors import BadInput
+from shardlake.flink.resume import LastEnd, newest_state
+from shardlake.pipeline import Pipeline
+from shardlake.settings import Settings
+from shardlake.storage import Folder, open_folder
+from shardlake.topic_ids import FILE, HIDDEN_FILE, MadeAnew, Noted, made_anew
+
+Offsets = Mapping[str, Mapping[int, int]]
+"""By topic and partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakingUp:
+    """One `jobs run`. `ids` are those that the broker gives now, `firsts` its first offsets, `held` one past the last
+    record that the lake accounts for; `savepoint` is the one that the user names."""
+
+    pipeline: Pipeline
+    settings: Settings
+    ids: Mapping[str, str]
+    firsts: Offsets
+    held: Offsets
+    savepoint: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether there is anything to go on from: a state, a record of how the jobs ended, or rows."""
+        jobs = self.settings.jobs
+        return bool(self.savepoint or LastEnd.read(jobs) or newest_state(jobs) or any(self.held.values()))
+
+    def must_be_the_same_topics(self) -> None:
+        """Raise BadInput where a topic that the jobs read is another one than the state, or the lake, is of."""
+        if not self.goes_on:
+            return
+        read = {topic.name: self.ids[topic.name] for topic in self.pipeline.sources if topic.name in self.ids}
+        for what, notes in self._notes():
+            for one in made_anew(notes, read):
+                raise BadInput(_refusal(what, one), _hint(self.settings))
+
+    def note(self) -> list[str]:
+        """Note ids and first offsets with the jobs' state and the lake; what there is to say of it, in sentences."""
+        jobs, now = self.settings.jobs, topic_ids.now()
+        before = topic_ids.read(jobs / FILE)
+        notes = {**before, **{name: self._noted(name, before, now) for name in self.ids}}
+        topic_ids.write(jobs / FILE, notes)
+        sources = [topic for topic in self.pipeline.sources if topic.name in self.ids]
+        for topic in sources:
+            file = self.settings.lake / str(topic.lake_table) / HIDDEN_FILE
+            in_lake = topic_ids.read(file)
+            if in_lake.get(topic.name, Noted("", "")).topic_id != self.ids[topic.name]:
+                topic_ids.write(file, {**in_lake, topic.name: Noted(self.ids[topic.name], now)})
+        if not self.goes_on:
+            return []
+        said = [
+            f"{one.topic} was made anew: {one.words}. What the jobs had written to that one went with it."
+            for one in made_anew(before, self.ids)
+        ]
+        taken = [f"{topic.name} ({self.ids[topic.name]})" for topic in sources if topic.name not in before]
+        if taken:
+            said.append(f"the ids of topics are noted from now on: what is here is taken to be of {', '.join(taken)}")
+        return said
+
+    def _noted(self, name: str, before: Mapping[str, Noted], now: str) -> Noted:
+        old = before.get(name)
+        is_same = old is not None and old.topic_id == self.ids[name]
+        return Noted(self.ids[name], old.noted if old and is_same else now, dict(self.firsts.get(name, {})))
+
+    def _notes(self) -> list[tuple[str, Mapping[str, Noted]]]:
+        """What keeps a note, in words, and the note."""
+        jobs = self.settings.jobs
+        state: Folder | None = open_folder(self.savepoint, self.settings.s3) if self.savepoint else newest_state(jobs)
+        beside = topic_ids.read(state / FILE) if state else {}
+        found: list[tuple[str, Mapping[str, Noted]]] = [
+            (f"the savepoint {state}", beside) if beside else ("the jobs' state", topic_ids.read(jobs / FILE))
+        ]
+        for topic in self.pipeline.sources:
+            if self.held.get(topic.name):
+                table = self.settings.lake / str(topic.lake_table)
+                found.append((f"the table {topic.lake_table} of the lake", topic_ids.read(table / HIDDEN_FILE)))
+        return found
+
+
+def _refusal(what: str, one: MadeAnew) -> str:
+    return (
+        f"{one.topic} is another topic of the same name than the one that {what} is of: {one.words}. "
+        "The offsets are of that one: with them, records of this one would be passed over."
+    )
+
+
+def _hint(settings: Settings) -> str:
+    return (
+        "To begin anew with this topic: `shardlake jobs rewind`, which puts the lake's tables aside. Where it is the "
+        f"wrong broker ({settings.kafka_bootstrap_servers}), set KAFKA_BOOTSTRAP_SERVERS to the one that has the other."
+    )

@@ -1,0 +1,87 @@
+"""The ids that the broker gave topics, noted with what was made of their records.
+
+A topic that was deleted and made anew has its old name and another id; so has one of another broker. Offsets, a
+savepoint and rows of the one say nothing of the other. Each note is a file of JSON:
+
+    topics.json          in the jobs' folder, and in the folder of each savepoint: the topics that jobs read and write
+    TABLE/.topics.json   in a table's folder of the lake: the topics whose events are there
+
+What an older version has left has no note, and is taken to be of the topics that there are when it is first taken up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from shardlake.storage import Folder, write_whole
+
+FILE = "topics.json"
+HIDDEN_FILE = ".topics.json"
+"""In the lake: readers pass over names that begin with a dot."""
+NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+"""Kafka's zero: a broker that gives topics no ids says this of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A topic's id, and when it was noted, in UTC. `firsts` are the first offsets that its partitions had when the jobs
+    were started last."""
+
+    topic_id: str
+    noted: str
+    firsts: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeAnew:
+    """A topic that has another id than the one that was noted."""
+
+    topic: str
+    noted: Noted
+    topic_id: str
+
+    @property
+    def words(self) -> str:
+        """Both ids, and when the first was noted."""
+        return f"the broker's has the id {self.topic_id}, the one noted {self.noted.noted} had {self.noted.topic_id}"
+
+
+def now() -> str:
+    """The time of a note."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read(file: Folder) -> dict[str, Noted]:
+    """What is noted, by the topic's name; {} where there is no such file."""
+    if not file.exists():
+        return {}
+    return {
+        name: Noted(one["id"], one["noted"], {int(number): first for number, first in one.get("firsts", {}).items()})
+        for name, one in json.loads(file.read_text()).items()
+    }
+
+
+def write(file: Folder, notes: Mapping[str, Noted]) -> None:
+    """Replace what is noted there."""
+    content = {
+        name: {"id": one.topic_id, "noted": one.noted, **({"firsts": one.firsts} if one.firsts else {})}
+        for name, one in sorted(notes.items())
+    }
+    write_whole(file, json.dumps(content, indent=1))
+
+
+def made_anew(notes: Mapping[str, Noted], ids: Mapping[str, str]) -> Iterator[MadeAnew]:
+    """Those of the topics in `ids` that are noted with another id. A broker without ids is believed."""
+    for topic, topic_id in ids.items():
+        noted = notes.get(topic)
+        if noted and topic_id != NO_ID and noted.topic_id not in (topic_id, NO_ID):
+            yield MadeAnew(topic, noted, topic_id)
+
+
+def keep_with(jobs: Folder, savepoint: Folder) -> None:
+    """Lay the note of the jobs' folder into that of a savepoint, which may be copied elsewhere and come back."""
+    if (jobs / FILE).exists():
+        write_whole(savepoint / FILE, (jobs / FILE).read_text())
