@@ -3,8 +3,8 @@
 A topic that was deleted and made anew has its old name and another id; so has one of another broker. Offsets, a
 savepoint and rows of the one say nothing of the other. Each note is a file of JSON:
 
-    topics.json          in the jobs' folder, and in the folder of each savepoint: the topics that jobs read and write
-    TABLE/.topics.json   in a table's folder of the lake: the topics whose events are there
+    topics.json         in the jobs' folder, and in the folder of each savepoint: the topics that jobs read and write
+    TABLE/.topics       in a table's folder of the lake: the topics whose events are there
 
 What an older version has left has no note, and is taken to be of the topics that there are when it is first taken up.
 """
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from shardlake.storage import Folder, write_whole
 
 FILE = "topics.json"
-HIDDEN_FILE = ".topics.json"
+HIDDEN_FILE = ".topics"
 """In the lake: readers pass over names that begin with a dot."""
 NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """Kafka's zero: a broker that gives topics no ids says this of each."""

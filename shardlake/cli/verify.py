@@ -78,43 +78,53 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
 
 
 def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporary: Path) -> Evidence:
-    from shardlake.avro.registry import Registry
-    from shardlake.flink.resume import ended_at
-    from shardlake.flink.tables import GROUP
-    from shardlake.lake.evidence import Evidence, collect
-    from shardlake.lake.masks import Masks
-    from shardlake.lake.published import PUBLISHED, collect_published
+    from shardlake.lake.evidence import Evidence
     from shardlake.ledger import Run
-    from shardlake.topics import committed, topic_id
+    from shardlake.topics import topic_id
 
-    topic, servers = pipeline.events_topic, settings.kafka_bootstrap_servers
-    folder = run / "evidence" if run else temporary
+    topic = pipeline.events_topic
+    is_anew = False
     try:
-        if run is None or topic_id(servers, topic.name) == Run.read(run).topic_id:
-            versions = Registry(settings.schema_registry_url).versions(topic.subject)
-            older = [version.schema for version in reversed(versions)]
-            masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder), older)
-            # Before the topic and the lake are read: files show up a moment after the offsets are committed.
-            covered = ended_at(settings.jobs, topic.name) if settings.jobs_folder else {}
-            is_ended = bool(covered)
-            rmtree(folder / PUBLISHED, ignore_errors=True)
-            for partition, offset in committed(servers, GROUP, topic.name).items():
-                covered[partition] = max(offset, covered.get(partition, 0))
-            evidence = collect(settings, pipeline, topic, folder, masks, covered=covered, say=tell)
-            if is_ended:
-                collect_published(settings, pipeline, folder / PUBLISHED)
-            return evidence
-        why = f"{topic.name} was made anew since."
+        if run is None or topic_id(settings.kafka_bootstrap_servers, topic.name) == Run.read(run).topic_id:
+            return _collect(pipeline, settings, run / "evidence" if run else temporary)
+        is_anew, why = True, f"{topic.name} was made anew since."
     except Unavailable as error:
         why = error.message
         if run is None:
             raise
     try:
-        evidence = Evidence.load(folder)
+        evidence = Evidence.load(run / "evidence")
     except BadInput as error:
+        if is_anew:  # the run is named for it, and the lake is held against the topic that there is
+            return _collect(pipeline, settings, temporary)
         msg = f"The topic of the run in {run} cannot be read: {why}"
         raise Unavailable(msg, "No earlier `verify` has kept what it held: only its ledgers are left.") from error
     tell(f"{why} What an earlier verify has read of it is used.")
+    return evidence
+
+
+def _collect(pipeline: Pipeline, settings: Settings, folder: Path) -> Evidence:
+    from shardlake.avro.registry import Registry
+    from shardlake.flink.resume import ended_at
+    from shardlake.flink.tables import GROUP
+    from shardlake.lake.evidence import collect
+    from shardlake.lake.masks import Masks
+    from shardlake.lake.published import PUBLISHED, collect_published
+    from shardlake.topics import committed
+
+    topic = pipeline.events_topic
+    versions = Registry(settings.schema_registry_url).versions(topic.subject)
+    older = [version.schema for version in reversed(versions)]
+    masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder), older)
+    # Before the topic and the lake are read: files show up a moment after the offsets are committed.
+    covered = ended_at(settings.jobs, topic.name) if settings.jobs_folder else {}
+    is_ended = bool(covered)
+    rmtree(folder / PUBLISHED, ignore_errors=True)
+    for partition, offset in committed(settings.kafka_bootstrap_servers, GROUP, topic.name).items():
+        covered[partition] = max(offset, covered.get(partition, 0))
+    evidence = collect(settings, pipeline, topic, folder, masks, covered=covered, say=tell)
+    if is_ended:
+        collect_published(settings, pipeline, folder / PUBLISHED)
     return evidence
 
 

@@ -15,6 +15,7 @@ The names are Jepsen's where Jepsen has one (its Kafka and total-queue workloads
                           a window that the archive does not account for
     vanished              a file of the lake that was seen, and is gone or of another size
     unreadable-file, empty-file
+    recreated-topic       the lake, or a run, is of another topic of the same name than the one that was read
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import duckdb
 
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import check_files
+from shardlake.lake.identity import check_identity
 from shardlake.lake.kept import LACKING, Expected, check_kept
 from shardlake.lake.masks import KINDS
 from shardlake.lake.published import PUBLISHED, check_published
@@ -60,21 +61,25 @@ def verify(
     connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({quoted(evidence.dead_letter_files)})")
     archive = next(table for table in tables if table.name == topic.lake_table)
     connection.execute(f"CREATE VIEW kept AS {_rows(archive, topic)}")
+    identity, is_lakes, of_topic = check_identity(topic.name, evidence.topic_id, archive.folder, runs)
     redriven = check_redriven(connection, topic.name)
     if redriven.checked:
         findings.append(redriven)
-    if runs:
+    if of_topic:
         with _timed(seconds, "ledger"):
-            starts = [Run.read(run).starts for run in runs]
+            starts = [Run.read(run).starts for run in of_topic]
             begins = {partition: min(one.get(partition, 0) for one in starts) for partition in evidence.first}
-            findings.append(check_sent(connection, of_run(*runs), topic.name, begins, evidence.first))
+            findings.append(check_sent(connection, of_run(*of_topic), topic.name, begins, evidence.first))
     with _timed(seconds, "lake"):
         names = {str(file).removeprefix(f"{lake}/"): one for file, one in written.items()}
         of_archive = {name: one for name, one in names.items() if name.startswith(f"{archive.name}/")}
-        kept = _kept(connection, pipeline, topic, evidence, differing(pipeline.schema_of(topic), of_archive))
-        findings.append(kept)
+        instead = None
+        if is_lakes:
+            kept = _kept(connection, pipeline, topic, evidence, differing(pipeline.schema_of(topic), of_archive))
+            findings.append(kept)
+            instead = _instead_of_archive(evidence, topic, kept)
     with _timed(seconds, "windows"):
-        counted = recounts(tables, _instead_of_archive(evidence, topic, kept))
+        counted = recounts(tables, instead)
         findings += [_windows(one) for one in counted]
     with _timed(seconds, "topics"):
         # A checkpoint is committed to the topics and to the lake in turn: while jobs run, one is ahead of the other.
@@ -85,6 +90,7 @@ def verify(
     others = {table.name for table in tables} - {topic.lake_table, LATE_EVENTS, *(one.table for one in counted)}
     if others:
         files.notes.append(f"no job says how {', '.join(sorted(others))} is counted again: its rows were not checked")
+    findings.append(identity)
     return Verdict(tuple(findings), seconds)
 
 

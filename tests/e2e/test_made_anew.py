@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from shardlake import topics
+from shardlake.lake.identity import RECREATED
 from shardlake.provision import provision
 from shardlake.testing.stack import RunningStack
 from tests.e2e.checking import verify
@@ -20,9 +23,14 @@ def files(stack: RunningStack) -> list[str]:
     return sorted(str(file) for file in (stack.settings.lake / "app_logs").rglob("*.parquet"))
 
 
-def test_a_topic_that_was_made_anew_is_refused_until_the_jobs_begin_anew(stack: RunningStack) -> None:
-    servers = stack.settings.kafka_bootstrap_servers
-    Topic(stack).send_events([event(number) for number in range(BEFORE)])
+def send(stack: RunningStack, run: Path, numbers: range) -> None:
+    """Send events, with a ledger in the run's folder."""
+    Topic(stack, run).send_events([event(number) for number in numbers])
+
+
+def test_a_topic_that_was_made_anew_is_refused_until_the_jobs_begin_anew(stack: RunningStack, tmp_path: Path) -> None:
+    servers, one, two = stack.settings.kafka_bootstrap_servers, tmp_path / "one", tmp_path / "two"
+    send(stack, one, range(BEFORE))
     stack.shardlake("jobs", "run", "archive")
     wait_for(has_rows(stack, BEFORE), "rows of the first topic")
     stack.shardlake("jobs", "stop")
@@ -30,17 +38,21 @@ def test_a_topic_that_was_made_anew_is_refused_until_the_jobs_begin_anew(stack: 
 
     topics.delete(servers, ["app-logs"])
     provision(stack.pipeline, stack.settings)
-    Topic(stack).send_events([event(BEFORE + number) for number in range(AFTER)])
+    send(stack, two, range(BEFORE, BEFORE + AFTER))
     said = stack.shardlake("jobs", "run", "archive", exit_code=2)
     assert "app-logs is another topic of the same name" in said
     assert first_id in said
     assert topics.topic_id(servers, "app-logs") in said
     assert "jobs rewind" in said
     assert files(stack) == before
+    # The lake is of the first topic, and so is the first run; the second run is where it must be.
+    assert verify(stack, 1, [two])["counts"] == {RECREATED: 1}
+    assert verify(stack, 1, [one])["counts"] == {RECREATED: 2}
 
     stack.shardlake("jobs", "rewind", "--yes")
     assert "from the start of the topic" in stack.shardlake("jobs", "run", "archive")
     stack.shardlake("jobs", "finish")
     assert rows(stack, "SELECT count(*), count(DISTINCT event_id) FROM app_logs") == [(AFTER, AFTER)]
     assert all_accounted_for(stack)
-    assert verify(stack, 0, [])["conclusion"] == "holds"
+    assert verify(stack, 0, [two])["conclusion"] == "holds"
+    assert verify(stack, 1, [two, one])["counts"] == {RECREATED: 1}

@@ -1,0 +1,45 @@
+"""Whether lake, runs and what was read are of one topic: after a topic is made anew, its places name other records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shardlake import topic_ids
+from shardlake.lake.verdict import Anomaly, Findings
+from shardlake.ledger import Run
+from shardlake.storage import Folder
+from shardlake.topic_ids import HIDDEN_FILE, Noted, made_anew
+
+RECREATED = "recreated-topic"
+
+
+def check_identity(topic: str, topic_id: str, table: Folder, runs: Sequence[Path]) -> tuple[Findings, bool, list[Path]]:
+    """The findings, whether the table is of the topic with that id, and those of the runs that are.
+
+    A table without a note, as older versions left it, is taken to be. Raises BadInput where a run's folder is none.
+    """
+    found = Findings("the topic's id, in the lake and in runs", unit="notes")
+    in_lake = topic_ids.read(table / HIDDEN_FILE)
+    found.checked = len(runs) + (topic in in_lake)
+    is_lakes = True
+    for one in made_anew(in_lake, {topic: topic_id}):
+        is_lakes = False
+        words = (
+            f"the table {table.name} is of the topic with the id {one.noted.topic_id}, noted {one.noted.noted}; the "
+            f"one that was read has {topic_id}. The table's rows were not held against it"
+        )
+        found.add(Anomaly(RECREATED, topic, words))
+    same: list[Path] = []
+    for run in runs:
+        of_run = Run.read(run)
+        notes = {topic: Noted(of_run.topic_id, "")} if of_run.topic == topic else {}
+        if any(made_anew(notes, {topic: topic_id})):
+            words = (
+                f"its ledgers are of {topic} with the id {of_run.topic_id}; the one that was read has {topic_id}. What "
+                "they name was not looked for in it"
+            )
+            found.add(Anomaly(RECREATED, str(run), words))
+        else:
+            same.append(run)
+    return found, is_lakes, same
