@@ -28,6 +28,7 @@ def run(
     ] = None,
     savepoint: Annotated[str | None, typer.Option("--from", help="A savepoint. Default: the newest state.")] = None,
     unless_running: Annotated[bool, typer.Option("--unless-running", help="Let running jobs be.")] = False,
+    skip_lost: Annotated[bool, typer.Option("--skip-lost", help="Go on without records that are gone.")] = False,
 ) -> None:
     """Start the jobs: from their savepoint or newest checkpoint where there is one, else from the topic's start."""
     from shardlake.flink.cluster import Cluster
@@ -37,18 +38,24 @@ def run(
     if unless_running and (already := Cluster(settings.flink_rest_url).running()):
         err.print(f"the jobs run already: job {already.job_id}")
         return
-    job_id, how = start(pipeline, settings, jobs or [], options or [], savepoint)
+    job_id, how = start(pipeline, settings, jobs or [], options or [], savepoint, skip_lost=skip_lost)
     err.print(f"[bold green]running[/] after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
 
 
 def start(
-    pipeline: Pipeline, settings: Settings, jobs: list[str], options: list[str], savepoint: str | None = None
+    pipeline: Pipeline,
+    settings: Settings,
+    jobs: list[str],
+    options: list[str],
+    savepoint: str | None = None,
+    *,
+    skip_lost: bool = False,
 ) -> tuple[str, str]:
     """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
-    from shardlake.cli.taking_up import TakingUp
     from shardlake.flink.job import choose
     from shardlake.flink.resume import next_start, settle
     from shardlake.flink.submit import Submission
+    from shardlake.flink.taking_up import TakingUp
     from shardlake.lake.tables import must_be_in_place
     from shardlake.topics import names, offsets, topic_id
 
@@ -71,7 +78,8 @@ def start(
     taking_up = TakingUp(pipeline, settings, ids, firsts, held, savepoint)
     taking_up.must_be_the_same_topics()
     begin = next_start(settings, firsts, held, savepoint)
-    for line in taking_up.note():
+    passed_over = taking_up.must_have_lost_nothing(begin, skip=skip_lost)
+    for line in [*passed_over, *taking_up.note()]:
         err.print(line, markup=False)
     log = state_folder() / "logs" / "submit.log"
     submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets, closed=begin.closed)

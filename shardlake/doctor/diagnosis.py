@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from shardlake import compose
-from shardlake.doctor import containers, data, jobs, machine, servers, storage
+from shardlake.doctor import containers, data, jobs, machine, servers, storage, taking_up
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import BadInput
 from shardlake.pipeline import Pipeline
@@ -81,6 +81,8 @@ def _beyond(pipeline_folder: Path, settings: Settings, ready: set[str]) -> list[
         return [Finding("pipeline", False, error.message, error.hint), *examine(checks)]
     if "broker" in ready:
         checks.append(Check("topics", partial(data.topics, pipeline, settings)))
+        if "flink" in ready and settings.jobs_folder:
+            checks.append(Check(taking_up.CHECK, partial(taking_up.taking_up, pipeline, settings)))
         checks += [
             Check(f"dead letters of {t.name}", partial(data.dead_letters, t, settings)) for t in pipeline.sources
         ]

@@ -28,6 +28,8 @@ STOPPED = "stopped"
 FINISHING = "finishing"
 FINISHED = "finished"
 NEVER_STOPS = -(2**63)
+EARLIEST = -2
+"""The offset, in Flink's state, of a partition that has been read from its start and has not had a record yet."""
 _SPLIT = struct.Struct(">iqq")
 _HEADER = struct.Struct(">iiq")
 _LATEST = re.compile(rb"latest-event-time/([\w.-]+)/(\d+);")
@@ -205,7 +207,12 @@ REWIND = "Put it back, or begin anew with `shardlake jobs rewind`: it clears wha
 
 
 def offsets_in(state: Folder, topic: str) -> dict[int, int]:
-    """By partition, the next offset that a run from this checkpoint or savepoint reads.
+    """By partition, the next offset that a run from this checkpoint or savepoint reads, where it has read one."""
+    return {partition: offset for partition, offset in splits_in(state, topic).items() if offset >= 0}
+
+
+def splits_in(state: Folder, topic: str) -> dict[int, int]:
+    """By partition that a checkpoint or savepoint knows, the next offset; negative where nothing of it was read yet.
 
     Read from the files as Flink's KafkaPartitionSplitSerializer writes them: the topic with its length in two bytes,
     partition, offset, and the offset to stop at.
@@ -220,8 +227,8 @@ def offsets_in(state: Folder, topic: str) -> dict[int, int]:
             body = content[at + len(needle) : at + len(needle) + _SPLIT.size]
             if len(body) == _SPLIT.size:
                 partition, offset, stops = _SPLIT.unpack(body)
-                if partition >= 0 and offset >= 0 and stops == NEVER_STOPS:
-                    found[partition] = max(found.get(partition, 0), offset)
+                if partition >= 0 and offset >= EARLIEST and stops == NEVER_STOPS:
+                    found[partition] = max(found.get(partition, offset), offset)
             at = content.find(needle, at + 1)
     return found
 

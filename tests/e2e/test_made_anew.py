@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shardlake import topics
 from shardlake.lake.identity import RECREATED
@@ -56,3 +58,34 @@ def test_a_topic_that_was_made_anew_is_refused_until_the_jobs_begin_anew(stack: 
     assert all_accounted_for(stack)
     assert verify(stack, 0, [two])["conclusion"] == "holds"
     assert verify(stack, 1, [two, one])["counts"] == {RECREATED: 1}
+
+
+def test_records_that_went_while_no_job_ran_are_refused_until_they_are_given_up(stack: RunningStack) -> None:
+    servers = stack.settings.kafka_bootstrap_servers
+    Topic(stack).send_events([event(number) for number in range(BEFORE)])
+    stack.shardlake("jobs", "run", "archive")
+    wait_for(has_rows(stack, BEFORE), "rows of what was read")
+    stack.shardlake("jobs", "stop")
+    read, before = topics.offsets(servers, "app-logs"), files(stack)
+    Topic(stack).send_events([event(BEFORE + number) for number in range(AFTER)])
+    ends = topics.offsets(servers, "app-logs")
+    partition = max(ends, key=lambda one: ends[one][1] - read[one][1])
+    goes_on, first = read[partition][1], ends[partition][1] - 1
+    place = TopicPartition("app-logs", partition, first)
+    admin = AdminClient({"bootstrap.servers": servers})  # its futures die with it
+    admin.delete_records([place])[place].result(30)
+
+    gone = f"{first - goes_on} of app-logs-{partition} (offsets {goes_on} to {first - 1})"
+    doctor = stack.run("doctor", "--json")
+    assert f"no job has read them: {gone}" in doctor.stdout
+    said = " ".join(stack.shardlake("jobs", "run", "archive", exit_code=2).split())
+    assert f"Records are gone that the jobs have not read: {gone}" in said
+    assert "--skip-lost" in said
+    assert files(stack) == before
+
+    assert f"passed over, as they are gone: {gone}" in stack.shardlake("jobs", "run", "archive", "--skip-lost")
+    stack.shardlake("jobs", "finish")
+    left = BEFORE + AFTER - (first - goes_on)
+    assert rows(stack, "SELECT count(*), count(DISTINCT event_id) FROM app_logs") == [(left, left)]
+    stack.shardlake("jobs", "run", "archive")
+    stack.shardlake("jobs", "stop")

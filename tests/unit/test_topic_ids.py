@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shardlake import topic_ids
-from shardlake.cli.taking_up import TakingUp
 from shardlake.errors import BadInput
 from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
+from shardlake.flink.taking_up import TakingUp
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.topic_ids import FILE, HIDDEN_FILE, NO_ID, Noted, made_anew

@@ -1,4 +1,5 @@
-"""What `jobs run` holds against the broker before it submits: that the topics are those that the state is of."""
+"""What `jobs run` holds against the broker before it submits: that the topics are those that the state is of, and that
+they still have what the jobs have not read."""
 
 from __future__ import annotations
 
@@ -7,12 +8,15 @@ from dataclasses import dataclass
 
 from shardlake import topic_ids
 from shardlake.errors import BadInput
-from shardlake.flink.resume import LastEnd, newest_state
+from shardlake.flink.gaps import Gap, gaps, listed
+from shardlake.flink.resume import LastEnd, newest_state, splits_in
+from shardlake.flink.submit import Start
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.storage import Folder, open_folder
 from shardlake.topic_ids import FILE, HIDDEN_FILE, MadeAnew, Noted, made_anew
 
+SKIP = "`shardlake jobs run --skip-lost` goes on without them. A longer `retention_hours` in topics.toml keeps more."
 Offsets = Mapping[str, Mapping[int, int]]
 """By topic and partition."""
 
@@ -37,12 +41,49 @@ class TakingUp:
 
     def must_be_the_same_topics(self) -> None:
         """Raise BadInput where a topic that the jobs read is another one than the state, or the lake, is of."""
-        if not self.goes_on:
-            return
-        read = {topic.name: self.ids[topic.name] for topic in self.pipeline.sources if topic.name in self.ids}
         for what, notes in self._notes():
-            for one in made_anew(notes, read):
+            for one in made_anew(notes, self._read):
                 raise BadInput(_refusal(what, one), _hint(self.settings))
+
+    def made_anew(self) -> list[MadeAnew]:
+        """Those of the topics that the jobs read which are other ones than what there is to go on from is of."""
+        return [one for _, notes in self._notes() for one in made_anew(notes, self._read)]
+
+    @property
+    def _read(self) -> dict[str, str]:
+        return {topic.name: self.ids[topic.name] for topic in self.pipeline.sources if topic.name in self.ids}
+
+    def gaps(self, begin: Start) -> list[Gap]:
+        """What a run from there would pass over, because the topics no longer have it."""
+        state = self._state(begin)
+        noted = topic_ids.read(self.settings.jobs / FILE)
+        found: list[Gap] = []
+        for name, firsts in self.firsts.items():
+            splits = splits_in(state, name) if state else {}
+            read = {partition: offset for partition, offset in splits.items() if offset >= 0}
+            if begin.resume_from is None:
+                for partition, offset in self.held.get(name, {}).items():
+                    read[partition] = max(offset, read.get(partition, 0))
+            # A topic that the jobs have never read is begun with what it has.
+            if splits or read:
+                found += gaps(name, firsts, read, noted[name].firsts if name in noted else {})
+        return found
+
+    def must_have_lost_nothing(self, begin: Start, *, skip: bool) -> list[str]:
+        """Raise BadInput where records are gone that the jobs have not read; with `skip`, say which are passed over."""
+        found = self.gaps(begin)
+        if found and not skip:
+            msg = (
+                f"Records are gone that the jobs have not read: {listed(found)}. "
+                "Retention, or somebody, has taken them from the topic."
+            )
+            raise BadInput(msg, SKIP)
+        return [f"passed over, as they are gone: {listed(found)}"] if found else []
+
+    def _state(self, begin: Start) -> Folder | None:
+        if begin.resume_from:
+            return open_folder(begin.resume_from, self.settings.s3)
+        return newest_state(self.settings.jobs) if begin.start_offsets else None
 
     def note(self) -> list[str]:
         """Note ids and first offsets with the jobs' state and the lake; what there is to say of it, in sentences."""
@@ -73,7 +114,9 @@ class TakingUp:
         return Noted(self.ids[name], old.noted if old and is_same else now, dict(self.firsts.get(name, {})))
 
     def _notes(self) -> list[tuple[str, Mapping[str, Noted]]]:
-        """What keeps a note, in words, and the note."""
+        """What keeps a note, in words, and the note; [] where there is nothing to go on from."""
+        if not self.goes_on:
+            return []
         jobs = self.settings.jobs
         state: Folder | None = open_folder(self.savepoint, self.settings.s3) if self.savepoint else newest_state(jobs)
         beside = topic_ids.read(state / FILE) if state else {}
