@@ -78,8 +78,8 @@ def start(
     taking_up = TakingUp(pipeline, settings, ids, firsts, held, savepoint)
     taking_up.must_be_the_same_topics()
     begin = next_start(settings, firsts, held, savepoint)
-    passed_over = taking_up.must_have_lost_nothing(begin, skip=skip_lost)
-    for line in [*passed_over, *taking_up.note()]:
+    lost = patiently(lambda: taking_up.must_have_lost_nothing(begin, skip=skip_lost), "the broker")
+    for line in [*lost, *taking_up.note()]:
         err.print(line, markup=False)
     log = state_folder() / "logs" / "submit.log"
     submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets, closed=begin.closed)

@@ -20,6 +20,10 @@ from shardlake.pipeline import Pipeline, Topic
 GROUP = "shardlake-jobs"
 """The consumer group whose offsets show how far the checkpointed work is."""
 
+TRANSACTION_PREFIX = "shardlake-"
+"""Before a topic's name, in the ids of transactions that write to it."""
+TRANSACTION_SECONDS = 840
+"""Below the broker's maximum of 15 min; Flink's own default of an hour is refused."""
 NULL_VALUE = "null_value"
 MAX_DEAD_LETTER_BYTES = 67_108_864
 IN_FUTURE = "INTERVAL '1' HOUR"
@@ -205,11 +209,10 @@ def _connector(topic: Topic, endpoints: Endpoints) -> dict[str, str]:
 def _exactly_once(topic: Topic) -> dict[str, str]:
     return {
         "sink.delivery-guarantee": "exactly-once",
-        "sink.transactional-id-prefix": f"shardlake-{topic.name}",
+        "sink.transactional-id-prefix": f"{TRANSACTION_PREFIX}{topic.name}",
         # Names that are used again: the broker keeps a few, not one a checkpoint for a week.
         "sink.transaction-naming-strategy": "POOLING",
-        # Below the broker's maximum of 15 min; Flink's own default of an hour is refused.
-        "properties.transaction.timeout.ms": "840000",
+        "properties.transaction.timeout.ms": str(TRANSACTION_SECONDS * 1000),
         "properties.compression.type": "zstd",
     }
 

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from shardlake import topic_ids
 from shardlake.errors import BadInput
 from shardlake.flink.gaps import Gap, gaps, listed
+from shardlake.flink.precommitted import Outcome, Precommitted, is_past_time, outcomes
 from shardlake.flink.resume import LastEnd, newest_state, splits_in
 from shardlake.flink.submit import Start
+from shardlake.flink.tables import TRANSACTION_SECONDS
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.storage import Folder, open_folder
 from shardlake.topic_ids import FILE, HIDDEN_FILE, MadeAnew, Noted, made_anew
 
-SKIP = "`shardlake jobs run --skip-lost` goes on without them. A longer `retention_hours` in topics.toml keeps more."
+SKIP = "`shardlake jobs run --skip-lost` goes on without it. `jobs rewind` writes all anew that the topic still has."
 Offsets = Mapping[str, Mapping[int, int]]
 """By topic and partition."""
 
@@ -70,15 +72,43 @@ class TakingUp:
         return found
 
     def must_have_lost_nothing(self, begin: Start, *, skip: bool) -> list[str]:
-        """Raise BadInput where records are gone that the jobs have not read; with `skip`, say which are passed over."""
+        """Raise BadInput where records are gone that the jobs have not read, or have written and not committed in time;
+        with `skip`, say which. Says, too, where that cannot be told.
+
+        Raises Unavailable where the broker does not answer.
+        """
         found = self.gaps(begin)
-        if found and not skip:
-            msg = (
-                f"Records are gone that the jobs have not read: {listed(found)}. "
-                "Retention, or somebody, has taken them from the topic."
+        gone = [f"records that the jobs have not read and the topic no longer has: {listed(found)}"] if found else []
+        unknown = []
+        for one, outcome in self._transactions(begin).items():
+            if outcome is Outcome.ABORTED:
+                gone.append(
+                    f"what the jobs wrote to {one.topic} in {one.transactional_id}: their checkpoint has it, and the "
+                    f"broker has aborted it, as nobody committed it within {TRANSACTION_SECONDS // 60} minutes"
+                )
+            elif outcome is Outcome.UNKNOWN:
+                unknown.append(one.transactional_id)
+        if gone and not skip:
+            raise BadInput(f"Lost while the jobs were down: {'; '.join(gone)}.", SKIP)
+        said = [f"going on without {one}" for one in gone]
+        if unknown:
+            said.append(
+                f"whether the broker has aborted what they had written last cannot be told: {', '.join(unknown)}"
             )
-            raise BadInput(msg, SKIP)
-        return [f"passed over, as they are gone: {listed(found)}"] if found else []
+        return said
+
+    def _transactions(self, begin: Start) -> dict[Precommitted, Outcome]:
+        """What became of what the state has precommitted. A stop commits before it ends; what is open still, or was
+        so a moment ago, is committed by the run."""
+        state = self._state(begin)
+        last = LastEnd.read(self.settings.jobs)
+        if begin.resume_from is None or state is None or (last and last.savepoint.endswith(f"/{state.name}")):
+            return {}
+        written = [topic.name for topic in self.pipeline.on_broker if topic not in self.pipeline.sources]
+        found = outcomes(self.settings.kafka_bootstrap_servers, state, written)
+        if is_past_time(state):
+            return found
+        return {one: outcome for one, outcome in found.items() if outcome is not Outcome.UNKNOWN}
 
     def _state(self, begin: Start) -> Folder | None:
         if begin.resume_from:
