@@ -3,8 +3,9 @@
 A topic that was deleted and made anew has its old name and another id; so has one of another broker. Offsets, a
 savepoint and rows of the one say nothing of the other. Each note is a file of JSON:
 
-    topics.json         in the jobs' folder, and in the folder of each savepoint: the topics that jobs read and write
-    TABLE/.topics       in a table's folder of the lake: the topics whose events are there
+    topics.json          in the jobs' folder, and in the folder of each savepoint: the topics that jobs read and write
+    .topics/TABLE.json   below the lake's folder: the topics whose events are in a table. The table's own folder is left
+                         alone: polars refuses one that has a file of another kind, whatever its name
 
 What an older version has left has no note, and is taken to be of the topics that there are when it is first taken up.
 """
@@ -19,8 +20,7 @@ from datetime import UTC, datetime
 from shardlake.storage import Folder, write_whole
 
 FILE = "topics.json"
-HIDDEN_FILE = ".topics"
-"""In the lake: readers pass over names that begin with a dot."""
+OF_TABLES = ".topics"
 NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """Kafka's zero: a broker that gives topics no ids says this of each."""
 
@@ -79,6 +79,11 @@ def made_anew(notes: Mapping[str, Noted], ids: Mapping[str, str]) -> Iterator[Ma
         noted = notes.get(topic)
         if noted and topic_id != NO_ID and noted.topic_id not in (topic_id, NO_ID):
             yield MadeAnew(topic, noted, topic_id)
+
+
+def of_table(lake: Folder, table: str) -> Folder:
+    """The file in which the topics of a table are noted."""
+    return lake / OF_TABLES / f"{table}.json"
 
 
 def keep_with(jobs: Folder, savepoint: Folder) -> None:

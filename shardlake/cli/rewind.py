@@ -10,7 +10,7 @@ from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.storage import Folder, is_remote, move, remove
-from shardlake.topic_ids import made_anew
+from shardlake.topic_ids import made_anew, of_table
 
 STATE = ("checkpoints", "savepoints", "plans")
 FILES = ("last.json", topic_ids.FILE)
@@ -51,6 +51,8 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     for topic in pipeline.topics.values():
         if topic.lake_table and (settings.lake / topic.lake_table).exists():
             move(settings.lake / topic.lake_table, aside / topic.lake_table)
+    for table in {topic.lake_table for topic in pipeline.sources if topic.lake_table}:
+        of_table(settings.lake, table).unlink(missing_ok=True)
     if is_remote(settings.lake):
         # Nobody can complete these any more.
         for one in leftovers(settings.lake):

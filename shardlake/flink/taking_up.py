@@ -16,7 +16,7 @@ from shardlake.flink.tables import TRANSACTION_SECONDS
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.storage import Folder, open_folder
-from shardlake.topic_ids import FILE, HIDDEN_FILE, MadeAnew, Noted, made_anew
+from shardlake.topic_ids import FILE, MadeAnew, Noted, made_anew, of_table
 
 SKIP = "`shardlake jobs run --skip-lost` goes on without it. `jobs rewind` writes all anew that the topic still has."
 Offsets = Mapping[str, Mapping[int, int]]
@@ -123,7 +123,7 @@ class TakingUp:
         topic_ids.write(jobs / FILE, notes)
         sources = [topic for topic in self.pipeline.sources if topic.name in self.ids]
         for topic in sources:
-            file = self.settings.lake / str(topic.lake_table) / HIDDEN_FILE
+            file = of_table(self.settings.lake, str(topic.lake_table))
             in_lake = topic_ids.read(file)
             if in_lake.get(topic.name, Noted("", "")).topic_id != self.ids[topic.name]:
                 topic_ids.write(file, {**in_lake, topic.name: Noted(self.ids[topic.name], now)})
@@ -155,8 +155,8 @@ class TakingUp:
         ]
         for topic in self.pipeline.sources:
             if self.held.get(topic.name):
-                table = self.settings.lake / str(topic.lake_table)
-                found.append((f"the table {topic.lake_table} of the lake", topic_ids.read(table / HIDDEN_FILE)))
+                in_lake = topic_ids.read(of_table(self.settings.lake, str(topic.lake_table)))
+                found.append((f"the table {topic.lake_table} of the lake", in_lake))
         return found
 
 

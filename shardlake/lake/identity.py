@@ -6,21 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shardlake import topic_ids
+from shardlake.lake.tables import LakeTable
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.ledger import Run
-from shardlake.storage import Folder
-from shardlake.topic_ids import HIDDEN_FILE, Noted, made_anew
+from shardlake.topic_ids import Noted, made_anew, of_table
 
 RECREATED = "recreated-topic"
 
 
-def check_identity(topic: str, topic_id: str, table: Folder, runs: Sequence[Path]) -> tuple[Findings, bool, list[Path]]:
+def check_identity(
+    topic: str, topic_id: str, table: LakeTable, runs: Sequence[Path]
+) -> tuple[Findings, bool, list[Path]]:
     """The findings, whether the table is of the topic with that id, and those of the runs that are.
 
     A table without a note, as older versions left it, is taken to be. Raises BadInput where a run's folder is none.
     """
     found = Findings("the topic's id, in the lake and in runs", unit="notes")
-    in_lake = topic_ids.read(table / HIDDEN_FILE)
+    in_lake = topic_ids.read(of_table(table.folder.parent, table.name))
     found.checked = len(runs) + (topic in in_lake)
     is_lakes = True
     for one in made_anew(in_lake, {topic: topic_id}):

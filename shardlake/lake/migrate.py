@@ -28,7 +28,6 @@ from shardlake.lake.query import database, quoted
 from shardlake.lake.remote import open_file
 from shardlake.lake.tables import MIGRATING, VISIBLE, LakeTable
 from shardlake.storage import Folder, find, is_remote, move, remove, write_whole
-from shardlake.topic_ids import HIDDEN_FILE
 
 DONE = ".migrated"
 TYPES = {"BIGINT": pa.int64(), "FLOAT": pa.float32(), "DOUBLE": pa.float64()}
@@ -103,8 +102,6 @@ def migrate(lake: Folder, tables: list[LakeTable], say: Callable[[str], None]) -
                 continue
             remove(lake / MIGRATING / table.name)
             _write(table, forms, lake / MIGRATING / table.name, say)
-            if (table.folder / HIDDEN_FILE).exists():
-                write_whole(lake / MIGRATING / table.name / HIDDEN_FILE, (table.folder / HIDDEN_FILE).read_text())
             aside = f"{DONE}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
             _Left(aside, False, _pairs(lake, table, files)).write(note)
         yield _change_places(lake, table, note)

@@ -61,7 +61,7 @@ def verify(
     connection.execute(f"CREATE VIEW dead AS SELECT * FROM read_parquet({quoted(evidence.dead_letter_files)})")
     archive = next(table for table in tables if table.name == topic.lake_table)
     connection.execute(f"CREATE VIEW kept AS {_rows(archive, topic)}")
-    identity, is_lakes, of_topic = check_identity(topic.name, evidence.topic_id, archive.folder, runs)
+    identity, is_lakes, of_topic = check_identity(topic.name, evidence.topic_id, archive, runs)
     redriven = check_redriven(connection, topic.name)
     if redriven.checked:
         findings.append(redriven)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,22 @@ def begun(stack: RunningStack, number: int, timeout_ms: int = 60_000) -> tuple[P
     return producer, Precommitted("service-health", name, step.producer_id, step.epoch)
 
 
-def write(file: Path, transactions: list[Precommitted]) -> None:
-    """Add them to a state, as Flink's serializer has them."""
-    with file.open("ab") as state:
-        for one in transactions:
-            name = one.transactional_id.encode()
-            body = struct.pack(">hqH", one.epoch, one.producer_id, len(name)) + name
-            state.write(struct.pack(">ii", 1, len(body)) + body)
+def as_written(transactions: list[Precommitted]) -> bytes:
+    """In a state, by Flink's serializer."""
+    found = b""
+    for one in transactions:
+        name = one.transactional_id.encode()
+        body = struct.pack(">hqH", one.epoch, one.producer_id, len(name)) + name
+        found += struct.pack(">ii", 1, len(body)) + body
+    return found
+
+
+def has_precommitted(stack: RunningStack) -> bool:
+    """Tell whether the newest checkpoint has; the next one may replace it meanwhile."""
+    with suppress(FileNotFoundError):
+        state = newest_state(stack.settings.jobs)
+        return state is not None and bool(precommitted(state, ["service-health"]))
+    return False
 
 
 def test_jobs_that_crashed_go_on_where_nothing_was_aborted_and_say_what_was(
@@ -52,7 +62,7 @@ def test_jobs_that_crashed_go_on_where_nothing_was_aborted_and_say_what_was(
     producers, known = zip(*(begun(stack, number) for number in (OPENED, COMMITTED)), strict=True)
     late, aborted = begun(stack, ABORTED, TIMEOUT_MS)
     producers[COMMITTED].commit_transaction(60)
-    write(tmp_path / "_metadata", [*known, aborted])
+    (tmp_path / "_metadata").write_bytes(as_written([*known, aborted]))
 
     def found() -> list[Outcome]:
         return [one for _, one in sorted(outcomes(servers, tmp_path, ["service-health"]).items(), key=str)]
@@ -65,15 +75,13 @@ def test_jobs_that_crashed_go_on_where_nothing_was_aborted_and_say_what_was(
     # A real checkpoint of jobs that write to topics, killed in the middle.
     stack.shardlake("jobs", "run", "archive", "service_health")
     topic, sent = Topic(stack), 0
-    jobs = stack.settings.jobs
-    assert isinstance(jobs, Path)
-    while not ((state := newest_state(jobs)) and precommitted(state, ["service-health"])):
+    while not has_precommitted(stack):
         topic.send_events([event(sent + number) for number in range(120)])
         sent += 120
     stack.stack.servers["jobmanager"].kill()
     stack.stack.servers["taskmanager"].kill()
-    state = newest_state(jobs)
-    assert isinstance(state, Path)
+    state = newest_state(stack.settings.jobs)
+    assert state is not None
     of_jobs = outcomes(servers, state, ["service-health", "app-logs.dlq"])
     assert set(of_jobs.values()) <= {Outcome.COMMITTED, Outcome.OPEN}
     for name in ("jobmanager", "taskmanager"):
@@ -81,7 +89,7 @@ def test_jobs_that_crashed_go_on_where_nothing_was_aborted_and_say_what_was(
         wait_for(stack.stack.servers[name].is_ready, f"the {name}")
 
     whole = (state / "_metadata").read_bytes()
-    write(state / "_metadata", [aborted])
+    (state / "_metadata").write_bytes(whole + as_written([aborted]))
     said = " ".join(stack.shardlake("jobs", "run", "archive", "service_health", exit_code=2).split())
     assert f"what the jobs wrote to service-health in {PREFIX}{ABORTED}" in said
     assert "--skip-lost" in said

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shardlake import storage, topic_ids
+from shardlake import storage
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.lake import migrate as migrating
 from shardlake.lake.files import check_files
@@ -20,7 +20,6 @@ from shardlake.lake.migrate import migrate, sizes
 from shardlake.lake.query import query
 from shardlake.lake.tables import LakeTable, lake_tables, must_be_in_place
 from shardlake.pipeline import Pipeline
-from shardlake.topic_ids import HIDDEN_FILE, Noted
 from tests.support import ROOT, has_instants
 
 pytestmark = pytest.mark.unit
@@ -107,13 +106,6 @@ def test_columns_get_the_names_and_types_that_the_schema_has_now(tmp_path: Path)
         {"t": START, "n": 7, "big": float(2**53), "x": float(np.float32(0.1)), "hostname": "h", "same": "s"}
     ]
     assert list(migrate(tmp_path, [table], print)) == []
-
-
-def test_what_is_noted_of_a_table_goes_with_it(tmp_path: Path) -> None:
-    tables = older(tmp_path)
-    topic_ids.write(tmp_path / "service_health" / HIDDEN_FILE, {"t": Noted("id", "then")})
-    assert len(list(migrate(tmp_path, tables, print))) == 1
-    assert topic_ids.read(tmp_path / "service_health" / HIDDEN_FILE) == {"t": Noted("id", "then")}
 
 
 def test_whoever_saw_the_old_files_misses_none(tmp_path: Path) -> None:

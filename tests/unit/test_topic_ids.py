@@ -14,7 +14,7 @@ from shardlake.flink.resume import FINISHED, STOPPED, LastEnd
 from shardlake.flink.taking_up import TakingUp
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
-from shardlake.topic_ids import FILE, HIDDEN_FILE, NO_ID, Noted, made_anew
+from shardlake.topic_ids import FILE, NO_ID, Noted, made_anew, of_table
 from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
@@ -45,8 +45,9 @@ def test_a_first_run_notes_the_ids_with_the_state_and_the_lake_and_says_nothing(
     noted = topic_ids.read(tmp_path / "jobs" / FILE)
     assert {name: one.topic_id for name, one in noted.items()} == IDS
     assert noted["app-logs"].firsts == {0: 3, 1: 0}
-    in_lake = topic_ids.read(tmp_path / "lake" / "app_logs" / HIDDEN_FILE)
+    in_lake = topic_ids.read(of_table(tmp_path / "lake", "app_logs"))
     assert {name: one.topic_id for name, one in in_lake.items()} == {"app-logs": "first"}
+    assert not (tmp_path / "lake" / "app_logs").exists()  # polars reads no folder that has other files
 
 
 @pytest.mark.parametrize("how", [STOPPED, FINISHED, "crashed"])
@@ -114,7 +115,7 @@ def test_where_nothing_is_left_to_go_on_from_any_topic_is_new(first_run: TakingU
     anew.must_be_the_same_topics()
     assert anew.note() == []
     assert topic_ids.read(tmp_path / "jobs" / FILE)["app-logs"].topic_id == "second"
-    assert topic_ids.read(tmp_path / "lake" / "app_logs" / HIDDEN_FILE)["app-logs"].topic_id == "second"
+    assert topic_ids.read(of_table(tmp_path / "lake", "app_logs"))["app-logs"].topic_id == "second"
 
 
 def test_a_note_keeps_the_time_at_which_the_id_was_first_seen(
