@@ -212,7 +212,7 @@ def kept_in(
     lake: list[dict[str, Any]],
     dead: list[tuple[int, int, int]],
     *,
-    letters_are: str = "poison",
+    letters_are: str = "event",
     covered: int = 10**9,
     redriven: list[tuple[int, int, int, int]] | None = None,
     differing: Iterable[tuple[str, str, str]] = (),
@@ -309,11 +309,13 @@ def test_dead_letters_are_held_against_the_topic_byte_by_byte() -> None:
 
 def test_a_dead_letter_of_jobs_with_an_older_schema_is_right_where_it_is_and_said_until_it_is_redriven() -> None:
     rows, dead = [k(10), k(11)], [(0, 11, 11)]
-    found = kept_in(rows, [row(10)], dead)
+    found = kept_in(rows, [row(10)], dead, letters_are="poison")
     assert named(found) == []
     assert found.notes[0].startswith("1 dead letters are events by now")
-    assert named(kept_in(rows, [row(10)], [(0, 11, 99)])) == [("misrouted", "t/0/11")]
-    again = kept_in([*rows, k(12, digest=11)], [row(10), row(12)], dead, redriven=[(0, 12, 0, 11)])
+    assert named(kept_in(rows, [row(10)], [(0, 11, 99)], letters_are="poison")) == [("misrouted", "t/0/11")]
+    again = kept_in(
+        [*rows, k(12, digest=11)], [row(10), row(12)], dead, letters_are="poison", redriven=[(0, 12, 0, 11)]
+    )
     assert (named(again), again.notes) == ([], [])
 
 
