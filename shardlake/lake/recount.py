@@ -133,6 +133,8 @@ def is_late(difference: Difference, without_late: dict[str, Any] | None) -> bool
     """Whether the cell is between what it would be with and without what came late."""
     if difference.what == "missing":
         return without_late is None
+    if difference.what == "alien":  # a session that late events would have joined to another
+        return without_late is not None
     if without_late is None or difference.what not in without_late:
         return False
     least, found, most = without_late[difference.what], difference.in_table, difference.recounted

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.unit
         ("error_ratio", 0.1, 0.2, {"error_ratio": 0.2}, False),
         ("missing", None, {}, None, True),  # all of its events came late
         ("missing", None, {}, {"events": 1}, False),
-        ("alien", {}, None, {"events": 1}, False),
+        ("alien", {}, None, {"events": 1}, True),  # a late event joins two sessions in the recount
+        ("alien", {}, None, None, False),
     ],
 )
 def test_a_cell_is_late_between_what_it_is_with_and_without_late_events(
