@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from shardlake.durable import OWNER_ALONE, sync_folder
 from shardlake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Run:
     def join(self, folder: Path) -> Run:
         """Write it where the folder is new, else the run that is there already. Raises BadInput where that one is of
         another topic, or of one that was since made anew."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         mine = folder / f"{RUN_FILE}.{os.getpid()}"
         mine.write_text(json.dumps(asdict(self)))
         try:
@@ -121,19 +122,21 @@ class Ledger:
         """`producer` is a name that no other one in the folder has. Raises BadInput where it is there already."""
         self._fsync_seconds = fsync_seconds
         self.path = folder / f"{producer}{SUFFIX}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, OWNER_ALONE)
         except FileExistsError:
             raise BadInput(f"{self.path} is there already.", "A ledger is one producer's: choose another.") from None
         self._synced = self._reported = time.monotonic()
         self._size_bytes = 0
+        self._is_unsynced = False
         self._sources: dict[str, int] = {}
         self._source: str | None = None
         self._next = 0
         self._intents, self._acknowledged, self._failed, self._unknown = (bytearray() for _ in range(4))
         header = {"version": VERSION, "producer": producer, "topic": topic, "topic_id": topic_id, "began": time.time()}
         self._write(b"H", json.dumps(header).encode())
+        sync_folder(folder)
 
     def intend(self, key: bytes | None, value: bytes | None, place: Place | None = None) -> int:
         """Note an event that is to be sent; its sequence number. `flush` before it is handed over."""
@@ -167,9 +170,14 @@ class Ledger:
                 if rows:
                     self._write(kind, bytes(rows))
                     rows.clear()
-        if now - self._synced > self._fsync_seconds:
-            self._synced = now
+        self.rest()
+
+    def rest(self) -> None:
+        """Have what was written on the disk once it is as old as the ledger promises; call it in every wait."""
+        now = time.monotonic()
+        if self._is_unsynced and now - self._synced > self._fsync_seconds:
             os.fsync(self._file)
+            self._synced, self._is_unsynced = now, False
 
     def close(self) -> None:
         """The producer ends by itself, with every report it will get: events without one are unknown for good."""
@@ -195,6 +203,7 @@ class Ledger:
     def _write(self, kind: bytes, payload: bytes) -> None:
         block = memoryview(_BLOCK.pack(_MAGIC, kind, len(payload), zlib.crc32(payload)) + payload)
         self._size_bytes += len(block)
+        self._is_unsynced = True
         try:
             while block:
                 block = block[os.write(self._file, block) :]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput
 
 KEY = "SHARDLAKE_PII_KEY"
@@ -113,9 +114,5 @@ def _checked(key: str, source: str) -> str:
 
 
 def _write(path: Path, key: str) -> None:
-    """For its owner alone, and never half."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_text(key)
-    new.replace(path)
+    """For its owner alone, and never half: a lost key is lost for every hash that was made with it."""
+    write_durably(path, key, OWNER_ALONE)

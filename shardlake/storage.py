@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypeIs
 
+from shardlake.durable import write_durably
 from shardlake.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
@@ -258,14 +259,12 @@ def beside(folder: Folder, url: str) -> Folder:
 
 
 def write_whole(file: Folder, text: str) -> None:
-    """Written, or as it was before, and never half. The folder is made where it is missing."""
+    """Written and on the disk, or as it was before, and never half. The folder is made where it is missing."""
     if is_remote(file):
         file.write_text(text)  # an object is put as a whole
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f"{file.name}.new")
-    new.write_text(text)
-    new.replace(file)
+    write_durably(file, text)
 
 
 def move(folder: Folder, target: Folder) -> None:

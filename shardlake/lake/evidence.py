@@ -35,6 +35,7 @@ from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import Registry
 from shardlake.child import die_with_parent
 from shardlake.dead_letter import DeadLetter
+from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.lake.masks import Masks
 from shardlake.lake.reread import EVENT, NULL, POISON, STATES, Judge, Share, read_share
@@ -132,7 +133,7 @@ def collect(
     (folder / FILE).unlink(missing_ok=True)
     for name in ("topic", "dead_letters"):
         shutil.rmtree(folder / name, ignore_errors=True)
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(mode=0o700, parents=True)  # raw values
     records = sum(end - start for start, end in ranges.values())
     say(f"reading {records:,} records of {topic.name}")
     share = Share(servers, settings.schema_registry_url, topic, schema, ranges, mask, folder / "topic" / "0.parquet")
@@ -155,9 +156,8 @@ def collect(
         seconds=time.time() - began,
         folder=folder,
     )
-    new = folder / f"{FILE}.new"
-    new.write_text(json.dumps({k: v for k, v in asdict(evidence).items() if k != "folder"}, indent=2))
-    new.replace(folder / FILE)
+    content = {k: v for k, v in asdict(evidence).items() if k != "folder"}
+    write_durably(folder / FILE, json.dumps(content, indent=2), OWNER_ALONE)
     return evidence
 
 

@@ -170,6 +170,8 @@ class Delivery:
 
     def _take_in(self, seconds: float) -> None:
         self._producer.poll(seconds)
+        if self.ledger is not None:
+            self.ledger.rest()
         self._give_up_late_ones()
 
     def _give_up_late_ones(self) -> None:
@@ -206,6 +208,8 @@ class Delivery:
         deadline = time.monotonic() + (seconds or (self._timeout_seconds or TIMEOUT_SECONDS) + 10)
         while self._producer.flush(0.5) and time.monotonic() < deadline:
             self._give_up_late_ones()
+            if self.ledger is not None:
+                self.ledger.rest()
         if len(self._producer):
             self._producer.purge()
             self._producer.flush(5)

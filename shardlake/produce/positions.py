@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
 
 VERSION = 1
@@ -106,17 +107,7 @@ class StateFile:
 
     def save(self, state: State) -> None:
         """Replace what was saved; it is on the disk when this returns."""
-        new = self.path.with_name(f"{self.path.name}.new")
-        with new.open("w") as file:
-            json.dump({"version": VERSION, **asdict(state)}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(self.path, json.dumps({"version": VERSION, **asdict(state)}, indent=1), OWNER_ALONE)
 
     def close(self) -> None:
         """Let another follower have it."""

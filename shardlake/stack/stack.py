@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.install import layout
 from shardlake.pii import KEY_FILE, taskmanager_environment
@@ -258,12 +259,8 @@ class Stack:
         }
 
     def _publish(self, content: dict[str, Any]) -> None:
-        path = self.state / STACK_FILE
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)  # it may hold S3's keys
-        new.write_text(json.dumps(content, indent=2))
-        new.replace(path)
+        # It may hold S3's keys.
+        write_durably(self.state / STACK_FILE, json.dumps(content, indent=2), OWNER_ALONE)
 
 
 def find(state: Path) -> dict[str, Any] | None:

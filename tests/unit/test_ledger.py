@@ -54,6 +54,32 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (found.producer, found.topic, found.topic_id, found.torn_bytes) == ("p", "topic", "id", 0)
 
 
+def test_what_was_written_is_synced_within_the_promised_time_also_while_a_producer_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    clock = [0.0]
+    monkeypatch.setattr("shardlake.ledger.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(os, "fsync", synced.append)
+    ledger = Ledger(tmp_path, "p", "topic", "id", fsync_seconds=1)
+    ledger.intend(b"key", b"value")
+    clock[0] = 0.5
+    ledger.flush()
+    ledger.rest()
+    synced.clear()
+    clock[0] = 1.6
+    ledger.rest()
+    assert len(synced) == 1
+    clock[0] = 9
+    ledger.rest()  # nothing was written since
+    assert len(synced) == 1
+
+
+def test_a_ledger_is_its_owner_s_alone(tmp_path: Path) -> None:
+    path = written(tmp_path / "run").path
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
 def test_a_digest_tells_key_from_value_and_null_from_empty() -> None:
     pairs = [(b"a", b"b"), (b"ab", b""), (b"ab", None), (b"", b"ab"), (None, b"ab"), (None, None), (b"", None)]
     assert len({digest(*pair) for pair in pairs}) == len(pairs)
