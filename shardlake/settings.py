@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shardlake import compose
-from shardlake.errors import BadInput
+from shardlake.errors import BadInput, Unavailable
 from shardlake.storage import S3, Folder, open_folder
 
 STACK_FILE = "stack.json"
@@ -123,6 +123,12 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             msg = f"The setting {first['loc'][0]} is wrong: {first['msg']}."
             raise BadInput(msg, "See `docs/settings.md`.") from error
+
+    def must_name_a_broker(self) -> None:
+        """Raise Unavailable where neither a running stack nor the environment says to whom records may be sent."""
+        if "kafka_bootstrap_servers" not in self.model_fields_set:
+            msg = "No broker is known: no stack is running here and KAFKA_BOOTSTRAP_SERVERS is not set."
+            raise Unavailable(msg, "Run `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.")
 
     @property
     def s3(self) -> S3:

@@ -41,6 +41,7 @@ from shardlake.cli.output import err
 from shardlake.compose import STACK
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.extras import missing
+from shardlake.loopback import ask_directly
 from shardlake.settings import local_state_folder
 from shardlake.storage import failure
 
@@ -79,6 +80,7 @@ def shared(
 ) -> None:
     """Logs through a real Kafka and a real Flink into a partitioned lake, on one machine."""
     ctx.obj = Shared(pipeline=pipeline, verbose=verbose)
+    ask_directly()
     os.environ[STACK] = stack_.value
     os.environ.setdefault("SHARDLAKE_PIPELINE", str(pipeline.resolve()))
     os.environ.setdefault("SHARDLAKE_STATE", str(local_state_folder(pipeline)))

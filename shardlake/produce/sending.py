@@ -35,7 +35,11 @@ class Sending:
         metrics: Address | None = None,
         **options: Any,
     ) -> None:
-        """`ledger` is a run's folder; metrics are served at `metrics`; `options` are those of Delivery."""
+        """`ledger` is a run's folder; metrics are served at `metrics`; `options` are those of Delivery.
+
+        Raises Unavailable where `settings` name no broker.
+        """
+        settings.must_name_a_broker()
         servers = settings.kafka_bootstrap_servers
         self.settings = settings
         self.pipeline = pipeline

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shardlake.loopback import ask_directly
+
 if TYPE_CHECKING:
     from shardlake.testing.containers import RunningContainers
     from shardlake.testing.stack import RunningStack
@@ -34,7 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Stacks that say nothing of their lake's home take the option's."""
+    """Ask this machine's servers directly. Stacks that say nothing of their lake's home take the option's."""
+    ask_directly()
     if config.getoption("--lake") == "s3":
         from shardlake.testing import stack
 
