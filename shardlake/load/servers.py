@@ -7,10 +7,10 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 from shardlake.errors import BadInput, Unavailable
+from shardlake.process import identity
 from shardlake.settings import Settings, running_stack
 from shardlake.stack.stack import find
 
@@ -41,7 +41,7 @@ class Servers:
     def pids(self, name: str) -> list[int]:
         """Of one, [] where it is down."""
         entry = self._entries().get(name)
-        return [entry["pid"]] if entry and psutil.pid_exists(entry["pid"]) else []
+        return [entry["pid"]] if entry and identity(entry["pid"]) == entry["identity"] is not None else []
 
     def refuse_restarts(self) -> None:
         """Raises BadInput where none can be started again from here."""
@@ -59,6 +59,6 @@ class Servers:
         """Have the stack's launcher start again what has ended."""
         os.kill(running_stack(self.state)["launcher_pid"], signal.SIGUSR1)
 
-    def _entries(self) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = running_stack(self.state).get("servers", {})
+    def _entries(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = running_stack(self.state).get("servers", {})
         return found

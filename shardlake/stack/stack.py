@@ -23,11 +23,13 @@ from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.install import layout
 from shardlake.pii import KEY_FILE, taskmanager_environment
+from shardlake.process import identity
 from shardlake.progress import Work, of_processes
 from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.java import TEMPORARY
 from shardlake.stack.kafka import kafka
+from shardlake.stack.lock import DataLock
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
 from shardlake.stack.s3 import BUCKET, own_s3, s3
@@ -75,6 +77,7 @@ class Stack:
         self._short_lived = short_lived
         self._pii: dict[str, str] = {}
         self._ended: set[str] = set()
+        self._lock: DataLock | None = None
         self._work = Work(lambda: of_processes(server.pid for server in self.servers.values()))
 
     def __enter__(self) -> Stack:
@@ -148,6 +151,8 @@ class Stack:
             (self.state / STACK_FILE).unlink(missing_ok=True)
         if not self.kept:
             shutil.rmtree(self.data, ignore_errors=True)
+        if self._lock:
+            self._lock.release()
 
     def note_ended(self) -> list[str]:
         """The servers that have ended by themselves since the last call, once other commands can see it too."""
@@ -176,6 +181,7 @@ class Stack:
             msg = f"Only {memory_gb:.1f} GB of memory are free; the stack needs {NEEDED_MEMORY_GB} GB."
             raise Unavailable(msg, "Close other programs and try again.")
         self.data.mkdir(parents=True, exist_ok=True)
+        self._lock = DataLock(self.data)
         disk_gb = shutil.disk_usage(self.data).free / 1e9
         if disk_gb < NEEDED_DISK_GB:
             msg = f"{self.data} has only {disk_gb:.1f} GB of free disk; the stack needs {NEEDED_DISK_GB} GB."
@@ -233,7 +239,7 @@ class Stack:
     ) -> None:
         content: dict[str, Any] = {
             "launcher_pid": os.getpid(),
-            "launcher_started": psutil.Process().create_time(),
+            "launcher_identity": identity(os.getpid()),
             "ready": ready,
             "ready_seconds": seconds,
             "provisioned": provisioned,
@@ -251,6 +257,7 @@ class Stack:
         return {
             name: {
                 "pid": server.pid,
+                "identity": identity(server.pid),
                 "address": server.plan.address,
                 "log": str(server.log),
                 "exit_code": server.exit_code(),
@@ -268,15 +275,22 @@ def find(state: Path) -> dict[str, Any] | None:
     found = running_stack(state)
     if not found:
         return None
-    try:
-        if abs(psutil.Process(found["launcher_pid"]).create_time() - found["launcher_started"]) < 1:
-            return found
-    except psutil.NoSuchProcess:
-        pass
+    if _runs(found):
+        return found
     (state / STACK_FILE).unlink(missing_ok=True)
     if not found["kept"]:
         shutil.rmtree(found["data"], ignore_errors=True)
     return None
+
+
+def _runs(found: dict[str, Any]) -> bool:
+    pid = found["launcher_pid"]
+    if "launcher_identity" in found:
+        return bool(found["launcher_identity"] == identity(pid))
+    try:  # an older version's, which knew its launcher by the time
+        return bool(abs(psutil.Process(pid).create_time() - found["launcher_started"]) < 1)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def train() -> None:

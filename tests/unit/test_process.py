@@ -1,0 +1,76 @@
+"""A process is known by its start, whatever the clock says and whoever gets its number."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shardlake.errors import Unavailable
+from shardlake.process import identity
+from shardlake.stack.lock import DataLock
+from shardlake.stack.stack import find
+
+pytestmark = pytest.mark.unit
+
+
+def publish(state: Path, data: Path, **more: Any) -> None:
+    data.mkdir()
+    content = {"launcher_pid": os.getpid(), "data": str(data), "kept": False, **more}
+    (state / "stack.json").write_text(json.dumps(content))
+
+
+def test_a_stack_stays_the_running_one_when_the_clock_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path, tmp_path / "data", launcher_identity=identity(os.getpid()))
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: 1.0)
+    assert find(tmp_path)
+    assert (tmp_path / "data").exists()
+
+
+def test_another_process_with_the_launcher_s_number_is_no_stack(tmp_path: Path) -> None:
+    mine = str(identity(os.getpid()))
+    publish(tmp_path, tmp_path / "data", launcher_identity=f"{mine.rpartition('/')[0]}/1")
+    assert find(tmp_path) is None
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_stack_that_an_older_version_started_is_known_by_its_time(tmp_path: Path, hours: int) -> None:
+    started = psutil.Process().create_time() + hours * 3600
+    publish(tmp_path, tmp_path / "data", launcher_started=started)
+    assert bool(find(tmp_path)) is (hours == 0)
+
+
+def test_no_process_has_no_identity_and_two_have_two() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert identity(child.pid) not in (None, identity(os.getpid()))
+        child.communicate(b"\n")
+    assert identity(child.pid) is None
+
+
+def test_a_data_folder_has_one_stack(tmp_path: Path) -> None:
+    lock = DataLock(tmp_path)
+    with pytest.raises(Unavailable, match=f"process {os.getpid()}"):
+        DataLock(tmp_path)
+    lock.release()
+    DataLock(tmp_path).release()
+
+
+def test_a_data_folder_is_free_once_its_launcher_is_killed(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from shardlake.stack.lock import DataLock; "
+        f"held = DataLock(Path({str(tmp_path)!r})); print(); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        with pytest.raises(Unavailable, match=f"process {child.pid}"):
+            DataLock(tmp_path)
+        child.kill()
+    DataLock(tmp_path).release()
