@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -14,12 +13,10 @@ from shardlake.avro.registry import Registry
 from shardlake.errors import Unavailable
 from shardlake.flink.cluster import Cluster
 from shardlake.kafka_login import client
+from shardlake.patience import Patience
 from shardlake.settings import Settings
 from shardlake.stack.stack import Stack
 from shardlake.storage import is_remote, remove
-
-PATIENCE_SECONDS = 120
-POLL_SECONDS = 0.05
 
 
 def empty(stack: Stack, settings: Settings) -> None:
@@ -48,32 +45,25 @@ def _all_servers_again(stack: Stack) -> None:
             os.kill(server.pid, signal.SIGCONT)
         else:
             stack.restart(name)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    for name, server in stack.servers.items():
-        while not server.is_ready():
-            if time.monotonic() > deadline:
-                raise Unavailable(f"The {name} has not come back. Its log ends:\n{server.log_tail()}")
-            time.sleep(POLL_SECONDS)
+    for name in stack.servers:
+        stack.await_ready(name)
 
 
 def _cancel_jobs(cluster: Cluster) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while left := [job for job in cluster.jobs() if job.is_running]:
-        for job in left:
+    for job in cluster.jobs():
+        if job.is_running:
             cluster.cancel(job.job_id)
-        if time.monotonic() > deadline:
-            raise Unavailable(f"The jobs are not cancelled: {left}.")
-        time.sleep(POLL_SECONDS)
+            cluster.await_ended(job.job_id)
 
 
 def _delete_groups(admin: AdminClient) -> None:
     """Delete all groups. A group goes only when the session of its last member, who may have been killed, has ended."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    patience, why = Patience(), ""
     while left := groups.names(admin):
         for future in admin.delete_consumer_groups(left).values():
             try:
                 future.result()
             except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"Groups are not deleted: {error.args[0].str()}.") from error
-        time.sleep(POLL_SECONDS)
+                why = str(error.args[0].str())
+        if not patience.goes_on("the groups' last members to leave", *left):
+            raise Unavailable(f"The groups {', '.join(left)} are not deleted: {why or 'the broker lists them still'}.")
