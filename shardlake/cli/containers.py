@@ -6,16 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from rich.markup import escape
 
-from shardlake.cli.output import out, print_json
+from shardlake.cli.output import add_row, new_table, out, print_json, styled
 from shardlake.errors import Unavailable
 
 
 def status(folder: Path, *, as_json: bool) -> None:
     """A line a container. Exit code 3 where one is not well."""
-    from rich.table import Table
-
     from shardlake.stack.containers import START, containers, memory_bytes, why
 
     found = containers(folder)
@@ -25,18 +22,19 @@ def status(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json([{**asdict(one), "memory": memory.get(one.name), "is_well": one.is_well} for one in found])
     else:
-        table = Table("service", "state", "health", "address", "memory", "of", "restarts", box=None)
+        table = new_table("service", "state", "health", "address", "memory", "of", "restarts")
         for one in found:
             colour = "green" if one.is_well else "bold red"
             limit = f"{one.memory_limit_bytes / 2**20:,.0f}MiB"
-            table.add_row(
-                *(one.service, f"[{colour}]{one.state}[/]", one.health, one.address),
+            add_row(
+                table,
+                *(one.service, styled(one.state, colour), one.health, one.address),
                 *(memory.get(one.name, ""), limit, str(one.restarts)),
             )
         out.print(table)
         for one in found:
             if not one.is_well:
                 cause, fix = why(one)
-                out.print(f"[bold red]{one.service}[/]: {escape(cause)}\n  {escape(fix)}")
+                out.print(styled(f"{one.service}:", "bold red"), f"{cause}\n  {fix}")
     if not all(one.is_well for one in found):
         raise typer.Exit(3)

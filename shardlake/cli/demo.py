@@ -17,7 +17,7 @@ from shardlake import compose
 from shardlake.cli.cluster import cluster_of
 from shardlake.cli.demo_report import report
 from shardlake.cli.launcher import detached_up
-from shardlake.cli.output import err, out
+from shardlake.cli.output import err, out, styled
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import OwnS3, PortBase
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
@@ -25,6 +25,8 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from shardlake.cli.demo_break import Breaks
     from shardlake.flink.submit import Submission
     from shardlake.stack.stack import Stack
@@ -116,7 +118,8 @@ def start_stack(pipeline: Pipeline, local: Stack, on_spawned: Callable[[], None]
     seconds = local.start(lambda name: err.print(f"  {name} is ready"), on_spawned)
     provision(pipeline, Settings.read(**local.settings), local.signs)
     local.mark_provisioned()
-    err.print(f"[bold green]ready in {seconds:.1f} s[/]: Flink's page is {local.settings['flink_rest_url']}")
+    ready = styled(f"ready in {seconds:.1f} s:", "bold green")
+    err.print(ready, f"Flink's page is {local.settings['flink_rest_url']}")
 
 
 def _sample(pipeline: Pipeline, folder: Path) -> Path:
@@ -148,9 +151,9 @@ class Stage:
         self.first_row_seconds: float | None = None
         self.peak_memory_bytes = 0
 
-    def say(self, line: str) -> None:
+    def say(self, line: str | Text) -> None:
         """A line with the seconds since the command."""
-        err.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/]  {line}")
+        err.print(styled(f"{time.monotonic() - self._began:5.1f} s ", "dim"), line)
 
     def produce(self, *arguments: str) -> None:
         """Start `shardlake produce`."""

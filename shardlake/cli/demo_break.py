@@ -6,6 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from rich.text import Text
+
+from shardlake.cli.output import styled
 from shardlake.commands import Commands
 from shardlake.errors import ShardlakeError
 from shardlake.faults.kinds import KINDS, Scene
@@ -26,7 +29,7 @@ WORDS = {"kill-taskmanager": "the task manager", "kill-broker": "the broker"}
 class Breaks:
     """What is still to be broken, one after the other, each once the one before is over."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, stack: Stack, say: Callable[[str], None]) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, stack: Stack, say: Callable[[str | Text], None]) -> None:
         commands = Commands(pipeline, settings, stack.state, stack.state / "logs")
         self._scene = Scene(stack, commands, Load(commands, stack.data, rate=0, seed=0))
         self._progress = Progress(settings.kafka_bootstrap_servers, pipeline.events_topic.name)
@@ -50,15 +53,13 @@ class Breaks:
         server = WORDS[name]
         recovery = strike(
             KINDS[name], self._scene, self._progress, KINDS[name].seconds,
-            on_fault=lambda: self._say(f"[bold red]kill -9[/] of {server}"),
+            on_fault=lambda: self._say(styled("kill -9", "bold red", f" of {server}")),
             on_heal=lambda: self._say(f"{server} was started again"),
             meanwhile=meanwhile,
         )  # fmt: skip
         if recovery is None:
             msg = f"The jobs have not recovered {STUCK_SECONDS} s after {server} was started again."
             raise ShardlakeError(msg, "`shardlake doctor` and the servers' logs tell more.")
-        self._say(
-            f"[bold green]recovered[/]: {recovery.fault_seconds:.1f} s after the kill all that was in the topic is "
-            "in the lake"
-        )
+        said = f" {recovery.fault_seconds:.1f} s after the kill all that was in the topic is in the lake"
+        self._say(styled("recovered:", "bold green", said))
         self._not_before = time.monotonic() + PAUSE_SECONDS

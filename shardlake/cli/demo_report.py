@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shardlake.cli.output import out
+from shardlake.cli.output import add_row, new_table, out, styled
 from shardlake.cli.verify import show, verdict_of
 from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from shardlake.lake.accounting import PartitionAccount
 
 
@@ -29,7 +31,8 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
         "GROUP BY 1 ORDER BY 1",
         tables,
     )
-    out.print("\n[bold]Windows of a minute, by service[/] (lake table service_health)")
+    out.print()
+    out.print(styled("Windows of a minute, by service", "bold"), "(lake table service_health)")
     out.print(rows_table(windows.columns, windows.rows))
     topic = pipeline.events_topic
     ((events, timeless, counted, late),) = query(
@@ -39,16 +42,19 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
         tables,
     ).rows
     rest = events - timeless - counted - late
-    nowhere = f" + [red]{rest:,} in neither[/]" if rest else ""
+    nowhere = [" +", styled(f"{rest:,} in neither", "red")] if rest else []
     found = f"{counted:,} in windows + {timeless:,} without a time + {late:,} after their window"
-    out.print(f"{events:,} events = {found}{nowhere}")
+    out.print(f"{events:,} events = {found}", *nowhere)
     accounts = account(settings.kafka_bootstrap_servers, topic, settings.lake)
-    out.print(f"\n[bold]{topic.name}, by partition[/] (offsets asked of the broker, rows counted in Parquet)")
+    out.print()
+    out.print(styled(f"{topic.name}, by partition", "bold"), "(offsets asked of the broker, rows counted in Parquet)")
     out.print(_account_table(accounts))
     holds = all(one.holds for one in accounts)
     if log is not None:
         holds = _lines_found(pipeline, log, settings) and holds
-    out.print("\n[bold]Verified[/] (shardlake verify: what was sent, the topic read again, the lake's files)")
+    verified = "(shardlake verify: what was sent, the topic read again, the lake's files)"
+    out.print()
+    out.print(styled("Verified", "bold"), verified)
     verdict = verdict_of(pipeline, settings, [run], [])
     show(verdict)
     out.print(f"demo took {seconds:.1f} s")
@@ -57,26 +63,24 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
 
 
 def _account_table(accounts: list[PartitionAccount]) -> Any:
-    from rich.table import Table
-
-    table = Table("partition", "first offset", "end offset", "records", "=", "rows in the lake", "+", "dead letters",
-                  "+", "null values", "missing", "doubled", box=None)  # fmt: skip
-    for column in table.columns:
-        column.justify = "right"
+    table = new_table("partition", "first offset", "end offset", "records", "=", "rows in the lake", "+",
+                      "dead letters", "+", "null values", "missing", "doubled", right=slice(None))  # fmt: skip
     for one in accounts:
-        table.add_row(
-            str(one.partition), f"{one.first:,}", f"{one.end:,}", f"{one.records:,}", "", f"{one.rows.count:,}", "",
-            f"{one.dead_letters:,}", "", f"{one.null_values:,}", f"{one.difference:,}", f"{one.doubled:,}",
+        add_row(
+            table, str(one.partition), f"{one.first:,}", f"{one.end:,}", f"{one.records:,}", "",
+            f"{one.rows.count:,}", "", f"{one.dead_letters:,}", "", f"{one.null_values:,}",
+            f"{one.difference:,}", f"{one.doubled:,}",
         )  # fmt: skip
 
-    def total(name: str) -> str:
-        return f"[bold]{sum(getattr(one, name) for one in accounts):,}[/]"
+    def total(name: str) -> Text:
+        return styled(f"{sum(getattr(one, name) for one in accounts):,}", "bold")
 
     rows = sum(one.rows.count for one in accounts)
     holds = all(one.holds for one in accounts)
-    table.add_row(
-        "[bold]sum[/]", "", "", total("records"), "=" if holds else "[red]≠[/]", f"[bold]{rows:,}[/]", "+",
-        total("dead_letters"), "+", total("null_values"), total("difference"), total("doubled"),
+    add_row(
+        table, styled("sum", "bold"), "", "", total("records"), "=" if holds else styled("≠", "red"),
+        styled(f"{rows:,}", "bold"), "+", total("dead_letters"), "+", total("null_values"), total("difference"),
+        total("doubled"),
     )  # fmt: skip
     return table
 

@@ -13,13 +13,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from shardlake import compose
 from shardlake.cli import demo_scale_pipeline as own
 from shardlake.cli.demo import screen, start_stack
 from shardlake.cli.demo_scale_report import report
-from shardlake.cli.output import err
+from shardlake.cli.output import err, styled
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
 from shardlake.errors import ShardlakeError
@@ -28,6 +26,8 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import DEFAULT_PORT_BASE, Settings, state_folder
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from shardlake.produce.delivery import Delivery
     from shardlake.shards.leases import Leases, ShardLease
 
@@ -122,7 +122,7 @@ class ScaleStage:
                 elif burst_at is not None and now >= burst_at:
                     burst_at = float("inf")
                     self._send(BURST)
-                    self._say(f"[bold]a burst of {BURST:,} records[/]")
+                    self._say(styled(f"a burst of {BURST:,} records", "bold"))
                 if burst_at == float("inf") and kill_at is None and all_held and len(owners) == WORKERS:
                     kill_at = now + KILL_AFTER_SECONDS
                 elif kill_at is not None and now >= kill_at and not self.in_flight:
@@ -217,7 +217,8 @@ class ScaleStage:
         left = [one for one in leases.read(time.time_ns() // 1_000_000) if one.owner == victim]
         self.in_flight = {one.shard: one.in_flight or 0 for one in left}
         shards = ", ".join(one.shard[-1] for one in left)
-        self._say(f"[bold red]kill -9[/] of {victim}, which held {shards}: {sum(self.in_flight.values()):,} in flight")
+        held_by = f" of {victim}, which held {shards}: {sum(self.in_flight.values()):,} in flight"
+        self._say(styled("kill -9", "bold red", held_by))
 
     def _is_victims(self, lease: ShardLease) -> bool:
         return lease.owner == self._victim
@@ -229,10 +230,10 @@ class ScaleStage:
             while (line := log.readline()).endswith("\n"):
                 self._log_read = log.tell()
                 if line.startswith("scale: "):
-                    self._say(f"[cyan]{escape(line.strip())}[/]")
+                    self._say(styled(line.strip(), "cyan"))
 
     def _log(self) -> Path:
         return state_folder() / "logs" / "scale.log"
 
-    def _say(self, line: str) -> None:
-        err.print(f"[dim]{time.monotonic() - self._began:5.1f} s[/]  {line}")
+    def _say(self, line: str | Text) -> None:
+        err.print(styled(f"{time.monotonic() - self._began:5.1f} s ", "dim"), line)

@@ -13,6 +13,7 @@ from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+from shardlake.terminal import visible
 
 if TYPE_CHECKING:
     from shardlake.redrive.letters import Letter
@@ -64,7 +65,7 @@ def list_letters(
         print_json(as_json(topic, letters, limit))
         return
     if not letters:
-        out.print(f"no dead letters in {topic}" + ("" if selection.is_all else " that the filters take"), markup=False)
+        out.print(f"no dead letters in {topic}" + ("" if selection.is_all else " that the filters take"))
         return
     out.print(letters_table(letters[:limit]))
     if limit is not None and len(letters) > limit:
@@ -126,7 +127,7 @@ def redrive(
     if chosen and not dry_run:
         _ask(f"Redrive {len(chosen):,} dead letters of {topic}?", yes=yes)
         servers = settings.kafka_bootstrap_servers
-        outcome = redriving.redrive(pipeline, servers, topic, selection, limit, work, lambda line: err.print(line))
+        outcome = redriving.redrive(pipeline, servers, topic, selection, limit, work, err.print)
     counts = {
         "would be redriven" if dry_run else "redriven": len(chosen) if dry_run else outcome.redriven,
         "already redriven": outcome.already,
@@ -217,4 +218,4 @@ def _ask(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise BadInput("Nobody can be asked here.", "Say --yes, or look first with --dry-run.")
-    typer.confirm(question, abort=True)
+    typer.confirm(visible(question), abort=True)

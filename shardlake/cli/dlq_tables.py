@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
 from shardlake.errors import BadInput, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+from shardlake.terminal import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,16 +25,12 @@ LINE_BYTES = 16
 
 def overview_table(found: Mapping[str, tuple[str, Sequence[Letter]]]) -> Table:
     """A line for each topic and error class."""
-    from rich.table import Table
-
-    table = Table("topic", "of", "error class", "total", "redriven", "left", box=None)
-    for column in table.columns[3:]:
-        column.justify = "right"
+    table = new_table("topic", "of", "error class", "total", "redriven", "left", right=slice(3, None))
     for name, (whose, letters) in found.items():
         for error_class, (total, redriven, left) in by_class(letters).items():
-            table.add_row(name, whose, _cell(error_class), f"{total:,}", f"{redriven:,}", f"{left:,}")
+            add_row(table, name, whose, error_class, f"{total:,}", f"{redriven:,}", f"{left:,}")
         if not letters:
-            table.add_row(name, whose, "", "0", "0", "0")
+            add_row(table, name, whose, "", "0", "0", "0")
     return table
 
 
@@ -54,9 +49,7 @@ def by_class(letters: Sequence[Letter]) -> dict[str, tuple[int, int, int]]:
 
 def letters_table(letters: Sequence[Letter]) -> Table:
     """A line for each."""
-    from rich.table import Table
-
-    table = Table("at", "source", "arrived", "error class", "attempts", "group", "bytes", "times", "redriven", box=None)
+    table = new_table("at", "source", "arrived", "error class", "attempts", "group", "bytes", "times", "redriven")
     for letter in letters:
         source = letter.source
         row = ["", "", NOT_OURS, "", ""]
@@ -64,17 +57,15 @@ def letters_table(letters: Sequence[Letter]) -> Table:
             row = [letter.place, _time(source.timestamp_ms), _short(letter), str(source.attempts), source.group]
         redriven = f"{_time(letter.mark.at_ms)}, to {letter.mark.to}" if letter.mark else "" if not source else "no"
         size = f"{letter.size_bytes:,}"
-        table.add_row(_at(letter), *(_cell(one) for one in row), size, str(letter.times), escape(redriven))
+        add_row(table, _at(letter), *row, size, str(letter.times), redriven)
     return table
 
 
 def left_table(failed: Sequence[tuple[Letter, Failure]]) -> Table:
     """What could not be redriven, and why."""
-    from rich.table import Table
-
-    table = Table("at", "source", "error class", "where", box=None)
+    table = new_table("at", "source", "error class", "where")
     for letter, failure in failed:
-        table.add_row(_at(letter), _cell(letter.place), _cell(failure.error_class), _cell(failure.where))
+        add_row(table, _at(letter), letter.place, failure.error_class, failure.where)
     return table
 
 
@@ -102,7 +93,7 @@ def show_letter(
     headers = [(name, text_of(text or b"")) for name, text in message.headers() or ()]
     key = None if message.key() is None else text_of(message.key())
     record, why_not = _decoded(pipeline, settings, message)
-    err.print("[yellow]This may be PII: it is as it came, not masked.[/]")
+    err.print(styled("This may be PII: it is as it came, not masked.", "yellow"))
     if json:
         shown = None if value is None else value[:shown_bytes].hex()
         print_json(
@@ -191,13 +182,4 @@ def _time(milliseconds: int) -> str:
 
 
 def _say(line: str) -> None:
-    out.print(_plain(line), markup=False)
-
-
-def _plain(text: str) -> str:
-    """Without what would move the cursor: keys, headers and values may be anybody's."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
-
-
-def _cell(text: str) -> str:
-    return escape(_plain(text))
+    out.print(visible(line))

@@ -6,9 +6,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from shardlake.cli.output import out, print_json
+from shardlake.cli.output import out, print_json, styled
 from shardlake.cli.stack import PortBase
 from shardlake.settings import DEFAULT_PORT_BASE
 
@@ -26,10 +25,10 @@ def doctor(
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            mark = "[green]ok[/]  " if finding.ok else "[bold red]fix[/] "
-            out.print(f"{mark} {finding.check:<24} {escape(finding.found)}")
+            mark = styled("ok ", "green") if finding.ok else styled("fix", "bold red")
+            out.print(mark, f" {finding.check:<24} {finding.found}")
             if not finding.ok:
-                out.print(f"     {'':<24} → {escape(finding.fix)}")
+                out.print(f"     {'':<24} → {finding.fix}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(3)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake import compose
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
 from shardlake.errors import BadInput, ShardlakeError
@@ -96,11 +96,7 @@ def _show(found: Report) -> None:
 
 
 def _table(columns: tuple[str, ...], rows: list[list[str]]) -> Any:
-    from rich.table import Table
-
-    table = Table(*columns, box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = new_table(*columns, right=slice(1, None))
     for row in rows:
-        table.add_row(*row)
+        add_row(table, *row)
     return table

@@ -120,4 +120,4 @@ def say(account: Any, count: Any, seconds: float, more: str = "") -> None:
 
 def tell(line: str) -> None:
     """A line for the user, as it is: names of files may look like markup."""
-    err.print(line, markup=False)
+    err.print(line)

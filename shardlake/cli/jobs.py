@@ -10,11 +10,12 @@ import typer
 
 from shardlake.cli.cluster import cluster_of
 from shardlake.cli.finish import drain, end, plan_drain, running
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
 from shardlake.errors import ShardlakeError
 from shardlake.patience import patiently
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, state_folder
+from shardlake.terminal import visible
 
 app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink application.")
 
@@ -39,7 +40,7 @@ def run(
         err.print(f"the jobs run already: job {already.job_id}")
         return
     job_id, how = start(pipeline, settings, jobs or [], options or [], savepoint, skip_lost=skip_lost)
-    err.print(f"[bold green]running[/] after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
+    err.print(styled("running", "bold green"), f"after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
 
 
 def start(
@@ -80,7 +81,7 @@ def start(
     begin = next_start(settings, firsts, held, savepoint)
     lost = patiently(lambda: taking_up.must_have_lost_nothing(begin, skip=skip_lost), "the broker")
     for line in [*lost, *taking_up.note()]:
-        err.print(line, markup=False)
+        err.print(line)
     log = state_folder() / "logs" / "submit.log"
     submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets, closed=begin.closed)
     submitted = submission.submit(begin.resume_from)
@@ -116,9 +117,6 @@ def accounted_for(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int,
 @app.command("list")
 def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """What runs and has run on this Flink."""
-    from rich.markup import escape
-    from rich.table import Table
-
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.failure import MEND
 
@@ -138,18 +136,19 @@ def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
             ]
         )
         return
-    table = Table("job", "name", "state", "running s", "restarts", "late", "checkpoints", "last checkpoint", box=None)
+    table = new_table("job", "name", "state", "running s", "restarts", "late", "checkpoints", "last checkpoint")
     for job in found:
         age = "none yet" if job.checkpoint_age_seconds is None else f"{job.checkpoint_age_seconds:.0f} s ago"
-        table.add_row(
+        add_row(
+            table,
             *(job.job_id, job.name, job.state, f"{job.duration_seconds:.0f}", str(job.restarts)),
             *(f"{late.get(job.job_id, '')}", str(job.checkpoints), age),
         )
     out.print(table if found else "no job has run on this Flink")
     for job_id, failure in failures.items():
         if failure:
-            out.print(f"[bold red]failing:[/] job {job_id}: {escape(str(failure))}")
-            out.print(f"  {MEND}", highlight=False)
+            out.print(styled("failing:", "bold red"), f"job {job_id}: {failure}")
+            out.print(f"  {MEND}")
 
 
 @app.command()
@@ -194,5 +193,6 @@ def rewind(
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     if not yes:
-        typer.confirm(f"Put all tables of {settings.lake} aside and write them again?", abort=True)
+        question = f"Put all tables of {visible(str(settings.lake))} aside and write them again?"
+        typer.confirm(question, abort=True)
     err.print(f"the lake's tables are in {begin_anew(pipeline, settings)}; `shardlake jobs run` writes them again")

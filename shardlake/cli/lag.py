@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from shardlake.cli.output import err, out, print_json, watch_table
+from shardlake.cli.output import add_row, err, new_table, out, print_json, styled, watch_table
 from shardlake.errors import BadInput, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from shardlake.lag.sampling import Sample
     from shardlake.lag.shard import Shard
@@ -64,12 +64,9 @@ def _serve(pipeline: Path, servers: str, host: str, port: int) -> None:
     from shardlake.lag.exporter import SCRAPE_SECONDS, Exporter, serve
     from shardlake.lag.sampling import EACH_TIME, Sampler
 
-    def say(words: str) -> None:
-        err.print(escape(words))
-
-    others = [Background(name, ask, say).samples for name, ask in _others(Pipeline.load(pipeline)).items()]
+    others = [Background(name, ask, err.print).samples for name, ask in _others(Pipeline.load(pipeline)).items()]
     sampler = Sampler.of(servers, SCRAPE_SECONDS)
-    exporter = Exporter(lambda: sampler.sample(EACH_TIME), others, say)
+    exporter = Exporter(lambda: sampler.sample(EACH_TIME), others, err.print)
     try:
         server = serve(exporter, host, port)
     except OSError as error:
@@ -133,45 +130,41 @@ def _partition(shard: Shard, sample: Sample) -> dict[str, Any]:
 
 def lag_table(sample: Sample, only: str | None = None) -> Table:
     """A row a partition, and a sum for each group of several."""
-    from rich.table import Table
-
-    table = Table(
+    table = new_table(
         "group", "topic", "partition", "committed", "end", "records behind", "seconds behind", "last minute", "status",
-        "held by", box=None,
+        "held by", right=slice(2, 7),
     )  # fmt: skip
-    for column in table.columns[2:7]:
-        column.justify = "right"
     hot = {id(shard): ratio for shard, ratio in sample.hot()}
     for name, group in sample.groups.items():
         if only not in (None, name):
             continue
         shards = sample.of(name)
         for shard in shards:
-            table.add_row(*_row(shard, sample.answers.taken_ms, hot.get(id(shard))))
+            add_row(table, *_row(shard, sample.answers.taken_ms, hot.get(id(shard))))
         if len(shards) != 1:
             total = sum(shard.records for shard in shards)
             longest = max((shard.seconds for shard in shards if shard.seconds is not None), default=None)
             members = f"{group.members} members, {group.state.lower()}"
-            sums = [f"[bold]{total:,}[/]", f"[bold]{_seconds(longest)}[/]"]
-            table.add_row(escape(name), "[bold]sum[/]", "", "", "", *sums, "", "", members)
+            sums = [styled(f"{total:,}", "bold"), styled(_seconds(longest), "bold")]
+            add_row(table, name, styled("sum", "bold"), "", "", "", *sums, "", "", members)
     if not table.rows:
-        table.add_row(f"no consumer group {escape(only) + ' ' if only else ''}yet", *[""] * 9)
+        add_row(table, f"no consumer group {only + ' ' if only else ''}yet", *[""] * 9)
     return table
 
 
-def _row(shard: Shard, taken_ms: float, times_others: float | None) -> list[str]:
+def _row(shard: Shard, taken_ms: float, times_others: float | None) -> list[str | Text]:
     from shardlake.lag.trend import arrow, lags, sparkline
 
     verdict, track = shard.verdict, shard.track
     values = lags(track, taken_ms)
     heat = f", hot: {times_others:,.0f} times the others" if times_others else ""
     return [
-        escape(shard.group), shard.topic, str(shard.partition), _number(track.committed), _number(track.end),
+        shard.group, shard.topic, str(shard.partition), _number(track.committed), _number(track.end),
         _number(shard.exported, "?") if shard.has_started else f"not started ({shard.records:,} waiting)",
         _seconds(shard.seconds),
         f"{arrow(values)} {sparkline(values)}",
-        f"[{COLOURS.get(verdict.status, 'red')}]{verdict.status}[/] {verdict.reason}{heat}",
-        escape(shard.owner.client_id),
+        styled(verdict.status, COLOURS.get(verdict.status, "red"), f" {verdict.reason}{heat}"),
+        shard.owner.client_id,
     ]  # fmt: skip
 
 

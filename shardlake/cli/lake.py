@@ -14,6 +14,7 @@ from shardlake.cli.output import err, out, print_json
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+from shardlake.terminal import visible
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -48,7 +49,8 @@ def recount(
             )
             for cell in one.differences[:SHOWN]:
                 key = ", ".join(map(str, cell.key))
-                out.print(f"  {key}: {cell.what}: {cell.in_table} in the table, {cell.recounted} recounted")
+                said = f"{key}: {cell.what}: {cell.in_table} in the table, {cell.recounted} recounted"
+                out.print(f"  {visible(said)}")
             if len(one.differences) > SHOWN:
                 out.print(f"  and {len(one.differences) - SHOWN:,} more: --json shows all")
     if any(one.differences for one in found):
@@ -83,7 +85,6 @@ def uploads(
         size = f"{row['size_bytes']:,} bytes"
         out.print(
             f"{row['what']} {row['url']}, begun {row['began']:%Y-%m-%d %H:%M:%S}, {size}: {row['state']}",
-            markup=False,
             soft_wrap=True,
         )
     free = sum(not why for _, _, why in found)

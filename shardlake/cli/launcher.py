@@ -45,7 +45,7 @@ def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) 
 def _relay(text: str) -> None:
     for line in text.splitlines():
         if line.startswith(SAID):
-            err.print(line, markup=False)
+            err.print(line)
 
 
 def _error(code: int, log: Path) -> ShardlakeError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shardlake.cli.output import out, print_json, watch_table
+from shardlake.cli.output import add_row, new_table, out, print_json, styled, watch_table
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,22 +43,19 @@ def leases(
 
 def lease_table(leases: list[ShardLease]) -> Table:
     """A row a shard."""
-    from rich.table import Table
-
     from shardlake.shards.leases import State
 
-    table = Table(
-        "shard", "lease", "owner", "epoch", "checkpoint", "records behind", "renewed (s ago)", "in flight", box=None
-    )
-    for column in table.columns[3:]:
-        column.justify = "right"
+    table = new_table(
+        "shard", "lease", "owner", "epoch", "checkpoint", "records behind", "renewed (s ago)", "in flight",
+        right=slice(3, None),
+    )  # fmt: skip
     for one in leases:
-        state = one.state.value if one.state is State.HELD else f"[yellow]{one.state.value}[/]"
+        state = one.state.value if one.state is State.HELD else styled(one.state.value, "yellow")
         age = "-" if one.age_seconds is None else f"{one.age_seconds:,.1f}"
         numbers = [_number(one.epoch), _number(one.checkpoint), _number(one.behind), age, _number(one.in_flight)]
-        table.add_row(one.shard, state, one.owner or "-", *numbers)
+        add_row(table, one.shard, state, one.owner or "-", *numbers)
     if not leases:
-        table.add_row("nothing was ever committed", *[""] * 7)
+        add_row(table, "nothing was ever committed", *[""] * 7)
     return table
 
 

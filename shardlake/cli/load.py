@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from shardlake import compose
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json
 from shardlake.cli.stack import PortBase
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
@@ -93,7 +92,7 @@ def compare(
     if differences(found):
         out.print(differences_table(found))
     for line in words(found):
-        out.print(escape(line))
+        out.print(line)
 
 
 def _run(pipeline_folder: Path, plan: Any, folder: Path) -> Result:
@@ -113,7 +112,7 @@ def _run(pipeline_folder: Path, plan: Any, folder: Path) -> Result:
         )
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         err.print(f"{plan.rate:,.0f} events a second for {plan.duration:g} s; the report goes to {folder}")
-        result = run(target, plan, folder, _command_line(), lambda line: err.print(escape(line)))
+        result = run(target, plan, folder, _command_line(), err.print)
     except BaseException:
         leave(folder)
         raise
@@ -149,7 +148,7 @@ def _find_max(
     try:
         found = find_max(
             Pipeline.load(pipeline_folder), base, configurations, folder, port_base, _command_line(),
-            lambda line: err.print(escape(line)),
+            err.print,
         )  # fmt: skip
     except BaseException:
         leave(folder)
@@ -175,17 +174,15 @@ def _command_line() -> str:
 
 def show_capacities(found: Capacities, folder: Path) -> None:
     """A row for each configuration."""
-    from rich.table import Table
-
-    table = Table("", "count", "holds up to", "does not hold at", "limit", "held again", "µs an event", "", box=None)
-    for column in table.columns[1:4]:
-        column.justify = "right"
+    table = new_table(
+        "", "count", "holds up to", "does not hold at", "limit", "held again", "µs an event", "", right=slice(1, 4)
+    )
     for one in found.found:
         above = f"{one.bounds[1]:,.0f}/s" if one.bounds[1] else ""
         name = one.kind if one.name == one.kind else f"{one.kind} ({one.name})"
         rates = (f"{one.rate:,.0f}/s", above, one.limit)
         again = (f"{one.confirmed} of {one.repeats}", f"{one.cpu_us_per_event:.1f}", one.verified)
-        table.add_row(name, str(one.count), *rates, *again)
+        add_row(table, name, str(one.count), *rates, *again)
     out.print(table)
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
@@ -200,36 +197,31 @@ def _commands(pipeline: Pipeline, settings: Settings, state: Path) -> Any:
 
 def show(result: Result, folder: Path) -> None:
     """The figures as tables that line up."""
-    from rich.table import Table
-
     from shardlake.load.document import UNKNOWN
 
-    table = Table("from the intended time to", "events", "unknown", "p50 ms", "p90", "p99", "p99.9", "max", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    columns = ("from the intended time to", "events", "unknown", "p50 ms", "p90", "p99", "p99.9", "max")
+    table = new_table(*columns, right=slice(1, None))
     rows = {} if result.void else result.latencies
     if result.schedule:
         rows = {"offered (slip)": result.schedule.slip, **rows}
     for name, one in rows.items():
         values = (one.p50_ms, one.p90_ms, one.p99_ms, one.p999_ms, one.max_ms)
         shown = [f"{ms:,.1f}" if one.count else UNKNOWN for ms in values]
-        table.add_row(name, f"{one.count:,}", f"{one.unknown:,}", *shown)
+        add_row(table, name, f"{one.count:,}", f"{one.unknown:,}", *shown)
     out.print(table)
-    lags = Table("lag of", "grows by", "95 % bounds", "of the rate", "mean", "highest", "", box=None)
+    lags = new_table("lag of", "grows by", "95 % bounds", "of the rate", "mean", "highest", "")
     for slope in result.lag:
         bounds = f"{slope.low:,.0f} to {slope.high:,.0f}"
-        lags.add_row(
-            slope.group, f"{slope.records_per_second:,.1f}/s", bounds, f"{slope.share:.2%}", f"{slope.mean_lag:,.0f}",
-            f"{slope.max_lag:,.0f}", slope.conclusion,
+        add_row(
+            lags, slope.group, f"{slope.records_per_second:,.1f}/s", bounds, f"{slope.share:.2%}",
+            f"{slope.mean_lag:,.0f}", f"{slope.max_lag:,.0f}", slope.conclusion,
         )  # fmt: skip
     if result.lag:
         out.print(lags)
-    usage = Table("role", "CPU s", "µs an event", "most MB", box=None)
-    for column in usage.columns[1:]:
-        column.justify = "right"
+    usage = new_table("role", "CPU s", "µs an event", "most MB", right=slice(1, None))
     for role in result.usage:
         cost = (f"{role.cpu_seconds:.1f}", f"{role.cpu_us_per_event:.2f}", f"{role.max_memory_mb:,.0f}")
-        usage.add_row(role.role, *cost)
+        add_row(usage, role.role, *cost)
     out.print(usage)
     out.print(f"{result.events:,} events, {result.acknowledged:,} acknowledged; verify: {result.verified}")
     out.print(f"report: {folder / 'report.html'}", soft_wrap=True)

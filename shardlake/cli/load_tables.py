@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
+from shardlake.cli.output import add_row, new_table, styled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,26 +16,20 @@ COLOURS = {"higher": "yellow", "lower": "yellow", "no difference": "dim"}
 
 def comparison_table(found: Comparison) -> Table:
     """A row a figure."""
-    from rich.table import Table
-
     from shardlake.load.comparison_report import COLUMNS, rows
 
-    table = Table(*COLUMNS, box=None)
-    for column in table.columns[1:-1]:
-        column.justify = "right"
+    table = new_table(*COLUMNS, right=slice(1, -1))
     for *cells, conclusion in rows(found):
         colour = COLOURS.get(conclusion)
-        table.add_row(*map(escape, cells), f"[{colour}]{conclusion}[/]" if colour else conclusion)
+        add_row(table, *cells, styled(conclusion, colour) if colour else conclusion)
     return table
 
 
 def differences_table(found: Comparison) -> Table:
     """A row for each setting, version or fact of the machine that is another in B."""
-    from rich.table import Table
-
     from shardlake.load.comparison_report import differences
 
-    table = Table("what differs", "A", "B", box=None)
+    table = new_table("what differs", "A", "B")
     for row in differences(found):
-        table.add_row(*map(escape, row))
+        add_row(table, *row)
     return table

@@ -8,10 +8,11 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from traceback import format_exception
+from types import TracebackType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.markup import escape
 from typer.exceptions import TyperException
 
 from shardlake.cli import (
@@ -37,13 +38,14 @@ from shardlake.cli import (
     trace,
     verify,
 )
-from shardlake.cli.output import err
+from shardlake.cli.output import err, styled
 from shardlake.compose import STACK
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.extras import missing
 from shardlake.loopback import ask_directly
 from shardlake.settings import local_state_folder
 from shardlake.storage import failure
+from shardlake.terminal import LINES, visible
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,9 +118,9 @@ app.add_typer(pii.app, name="pii")
 
 
 def _end(error: ShardlakeError) -> NoReturn:
-    err.print(f"[bold red]error:[/] {escape(error.message)}")
+    err.print(styled("error:", "bold red"), error.message)
     if error.hint:
-        err.print(f"  {escape(error.hint)}")
+        err.print(f"  {error.hint}")
     sys.exit(error.exit_code)
 
 
@@ -129,8 +131,14 @@ def _disk_full(error: Exception) -> Unavailable | None:
     return Unavailable(msg, "Make space and run the command again: `shardlake doctor` shows which disk it is.")
 
 
+def _show_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """As Python does; the message may quote anybody's text."""
+    sys.stderr.write(visible("".join(format_exception(kind, error, traceback)), LINES))
+
+
 def main() -> None:
     """Run the command line; turn errors into one sentence and an exit code."""
+    sys.excepthook = _show_traceback
     verbose = {"-v", "--verbose"} & set(sys.argv)
     try:
         code = app(standalone_mode=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from shardlake.cli.output import err, out
+from shardlake.cli.output import err, out, styled
 from shardlake.cli.setup import installed
 from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
@@ -32,7 +32,8 @@ def package(
     file.parent.mkdir(parents=True, exist_ok=True)
     needed = archive.write(file, pipeline, chosen, err.print)
     for source, names in needed.foreign.items():
-        err.print(f"[yellow]note:[/] {source.name} imports {', '.join(names)}, which Flink's Python there has to have")
+        said = f"{source.name} imports {', '.join(names)}, which Flink's Python there has to have"
+        err.print(styled("note:", "yellow"), said)
     size = file.stat().st_size
     if size > archive.LIMIT_BYTES:
         msg = f"{file} has {size / 1024**2:.0f} MiB; the service takes {archive.LIMIT_BYTES / 1024**2:.0f}."

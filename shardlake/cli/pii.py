@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from shardlake.cli.output import err, out
+from shardlake.cli.output import err, out, styled
 from shardlake.errors import BadInput, Unavailable
 from shardlake.settings import running_stack, state_folder
 
@@ -34,7 +34,7 @@ def hash_values(
 
     secret = pii.read(key_file or _file())
     for line in sys.stdin:
-        out.print(pii.hashed(secret, line.rstrip("\n")), markup=False)
+        out.print(pii.hashed(secret, line.rstrip("\n")))
 
 
 @app.command()
@@ -43,7 +43,7 @@ def rotate() -> None:
     from shardlake import pii
 
     old, new, kept = pii.rotate(_file())
-    err.print(f"[bold green]rotated[/] from {old} to {new}; the old key is kept in {kept}")
+    err.print(styled("rotated", "bold green"), f"from {old} to {new}; the old key is kept in {kept}")
     err.print("The jobs take the new one when they start next: `shardlake jobs stop`, then `shardlake jobs run`.")
     err.print("Delete the old one when no value may be looked up in older rows any more.")
 

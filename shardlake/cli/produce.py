@@ -114,7 +114,7 @@ def produce(
                 shown = (
                     f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, tuple) else value
                 )
-                out.print(f"{name.replace('_', ' '):<17} {shown}", markup=False)
+                out.print(f"{name.replace('_', ' '):<17} {shown}")
     _conclude(summary, is_stopped=follow and until_idle is None)
 
 

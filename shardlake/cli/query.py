@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
@@ -42,14 +42,12 @@ def query(
 
 def rows_table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:
     """Rows for people: numbers to the right, times in UTC."""
-    from rich.table import Table
-
-    table = Table(*columns, box=None)
+    table = new_table(*columns)
     for index, column in enumerate(table.columns):
         if all(isinstance(row[index], int | float | None) for row in rows):
             column.justify = "right"
     for row in rows:
-        table.add_row(*map(_text, row))
+        add_row(table, *map(_text, row))
     return table
 
 

@@ -6,7 +6,6 @@ import signal
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from shardlake.cli.output import err
 from shardlake.cli.work import takes_work
@@ -46,7 +45,7 @@ def scale(
         stuck_seconds=stuck_seconds,
     )
     supervisor = Supervisor(
-        work, Settings.read().kafka_bootstrap_servers, limits, lambda line: err.print(f"scale: {escape(line)}")
+        work, Settings.read().kafka_bootstrap_servers, limits, lambda line: err.print(f"scale: {line}")
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

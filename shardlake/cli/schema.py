@@ -6,14 +6,15 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
 from shardlake.errors import ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from shardlake.avro.evolution import Change
     from shardlake.avro.registry import Registry
     from shardlake.provision import Check
@@ -26,8 +27,6 @@ app = typer.Typer(no_args_is_help=True, help="The pipeline's schemas, and those 
 @app.command("list")
 def list_schemas(ctx: typer.Context, json: Json = False) -> None:
     """Every subject of the registry: its versions, their ids, its compatibility, and where the folder's schema is."""
-    from rich.table import Table
-
     from shardlake.avro.registry import same_version
 
     pipeline, registry = _both(ctx)
@@ -47,11 +46,11 @@ def list_schemas(ctx: typer.Context, json: Json = False) -> None:
     if json:
         print_json(rows)
         return
-    table = Table("subject", "version (id)", "compatibility", "the folder's", box=None)
+    table = new_table("subject", "version (id)", "compatibility", "the folder's")
     for row in rows:
         numbers = ", ".join(f"{number} ({schema_id})" for number, schema_id in row["versions"].items())
         ours_is = f"version {row['folder']}" if isinstance(row["folder"], int) else row["folder"]
-        table.add_row(row["subject"], numbers or "none", row["compatibility"], ours_is)
+        add_row(table, row["subject"], numbers or "none", row["compatibility"], ours_is)
     out.print(table)
 
 
@@ -72,9 +71,10 @@ def diff(ctx: typer.Context, json: Json = False) -> None:
         print_json({subject: [asdict(one) for one in those or []] for subject, those in found.items()})
         return
     for subject, those in found.items():
-        out.print(f"[bold]{subject}[/]  " + ("not registered yet" if those is None else "" if those else "no change"))
+        said = "not registered yet" if those is None else "" if those else "no change"
+        out.print(styled(subject, "bold"), f" {said}")
         for one in those or []:
-            out.print(f"  {_line(one)}")
+            out.print(" ", *_line(one))
 
 
 @app.command()
@@ -90,9 +90,9 @@ def check(ctx: typer.Context, json: Json = False) -> None:
         )
     else:
         for one in checks:
-            out.print(f"[bold]{one.topic.subject}[/]  {_verdict(one)}")
+            out.print(styled(one.topic.subject, "bold"), "", _verdict(one))
             for reason in one.reasons:
-                out.print(f"  {escape(reason)}")
+                out.print(f"  {reason}")
     refused = [one.topic.subject for one in checks if one.refused]
     if refused:
         msg = f"{len(refused)} of {len(checks)} schemas cannot follow the registered ones: {', '.join(refused)}."
@@ -114,27 +114,27 @@ def _both(ctx: typer.Context) -> tuple[Pipeline, Registry]:
     return Pipeline.load(ctx.obj.pipeline), Registry(Settings.read().schema_registry_url)
 
 
-def _verdict(one: Check) -> str:
+def _verdict(one: Check) -> str | Text:
     if one.refused:
-        return "[bold red]cannot be registered[/]"
+        return styled("cannot be registered", "bold red")
     if one.registered:
         return f"is registered: version {one.registered.number}, id {one.registered.schema_id}"
     return f"can be registered, as version {one.versions[-1].number + 1}" if one.versions else "is not registered yet"
 
 
-def _line(change: Change) -> str:
+def _line(change: Change) -> tuple[Text, str]:
     from shardlake.avro.evolution import kind
 
     if change.what in ("added", "removed"):
         field = change.after or change.before
         default = f"default {_literal(field['default'])}" if "default" in field else "no default"
-        sign = "[green]+" if change.what == "added" else "[red]-"
-        return f"{sign} {change.field}[/]: {escape(kind(field['type']))}, {escape(default)}"
-    name = f"{change.field}, {change.what}" if change.field else f"the record's {change.what}"
+        name = styled(f"+ {change.field}:", "green") if change.what == "added" else styled(f"- {change.field}:", "red")
+        return name, f"{kind(field['type'])}, {default}"
+    what = f"{change.field}, {change.what}" if change.field else f"the record's {change.what}"
     before, after = (
         kind(value) if change.what == "type" else _literal(value) for value in (change.before, change.after)
     )
-    return f"[yellow]~ {name}[/]: {escape(before)} → {escape(after)}"
+    return styled(f"~ {what}:", "yellow"), f"{before} → {after}"
 
 
 def _literal(value: Any) -> str:

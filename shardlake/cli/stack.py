@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import psutil
 import typer
-from rich.markup import escape
 
 from shardlake import compose
+from shardlake.child import die_with_parent
 from shardlake.cli.launcher import detached_up
-from shardlake.cli.output import err, out, print_json
+from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
 from shardlake.cli.setup import installed
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.patience import Patience, in_sight
@@ -93,13 +93,13 @@ def _watch(stack: Stack, wanted: list[int]) -> None:
         for name in stack.note_ended():
             server = stack.servers[name]
             cause, fix = why_ended(server.exit_code(), server.log)
-            err.print(f"[bold red]{name} is down[/]: {escape(cause)}")
+            err.print(styled(f"{name} is down:", "bold red"), cause)
             err.print(f"  {fix} Its log: {server.log}")
         time.sleep(0.5)
 
 
 def _announce(found: dict[str, Any]) -> None:
-    out.print(f"[bold green]ready in {found['ready_seconds']:.1f} s[/]")
+    out.print(styled(f"ready in {found['ready_seconds']:.1f} s", "bold green"))
     for name, server in found["servers"].items():
         out.print(f"  {name:<12} {server['address']}")
     kept = "kept" if found["kept"] else "thrown away at the stop; keep it with --data DIR"
@@ -149,8 +149,6 @@ def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
 
         of_containers(ctx.obj.pipeline, as_json=json)
         return
-    from rich.table import Table
-
     from shardlake.stack.ended import server_state
     from shardlake.stack.stack import find
 
@@ -169,17 +167,17 @@ def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
     if json:
         print_json({"ready": found["ready"], "data": found["data"], "kept": found["kept"], "servers": rows})
     else:
-        table = Table("server", "state", "address", "process", "memory MB", "CPU s", box=None)
+        table = new_table("server", "state", "address", "process", "memory MB", "CPU s")
         for row in rows:
             colour = "green" if row["state"] == "running" else "bold red"
-            table.add_row(
-                row["server"], f"[{colour}]{row['state']}[/]", row["address"], str(row["pid"]),
+            add_row(
+                table, row["server"], styled(row["state"], colour), row["address"], str(row["pid"]),
                 f"{row['memory_bytes'] / 1e6:,.0f}", f"{row['cpu_seconds']:.1f}",
             )  # fmt: skip
         out.print(table)
         for row in rows:
             if row["cause"]:
-                out.print(f"[bold red]{row['server']} is {row['state']}[/]: {escape(row['cause'])}")
+                out.print(styled(f"{row['server']} is {row['state']}:", "bold red"), row["cause"])
                 out.print(f"  {row['fix']} Its log: {row['log']}")
     if any(row["state"] != "running" for row in rows):
         raise typer.Exit(3)
@@ -194,6 +192,17 @@ def _use(pid: int) -> dict[str, Any]:
             return {"memory_bytes": process.memory_info().rss, "cpu_seconds": times.user + times.system}
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return {"memory_bytes": 0, "cpu_seconds": 0.0}
+
+
+def _follow(files: list[Path], lines: int) -> None:
+    """What is written to them, until Ctrl-C."""
+    command = ["tail", "-n", str(lines), "-F", *map(str, files)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", preexec_fn=die_with_parent()
+    ) as tail:
+        assert tail.stdout is not None
+        for line in tail.stdout:
+            out.print(line.rstrip("\n"))
 
 
 def logs(
@@ -215,9 +224,10 @@ def logs(
         raise Unavailable(msg, "Start one with `shardlake up`.")
     chosen = [there[server]] if server else list(there.values())
     if follow:
-        os.execvp("tail", ["tail", "-n", str(lines), "-F", *map(str, chosen)])
+        _follow(chosen, lines)
+        return
     for path in chosen:
         if len(chosen) > 1:
-            out.print(f"[bold]== {path.stem}[/] ({path})")
+            out.print(styled(f"== {path.stem}", "bold"), f"({path})")
         for line in path.read_text(errors="replace").splitlines()[-lines:]:
-            out.print(line, markup=False)
+            out.print(line)

@@ -14,6 +14,7 @@ from shardlake.cli.output import out, print_json
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+from shardlake.terminal import visible
 
 if TYPE_CHECKING:
     from shardlake.lake.cells import Cell
@@ -120,4 +121,4 @@ def _step(name: str, text: str) -> None:
 
 
 def _say(line: str) -> None:
-    out.print(line, markup=False)
+    out.print(visible(line))

@@ -10,15 +10,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from shardlake import compose
 from shardlake.cli.follow import tell
 from shardlake.cli.lake import recounts
-from shardlake.cli.output import out, print_json
+from shardlake.cli.output import add_row, new_table, out, print_json, styled
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings, running_stack, state_folder
+from shardlake.terminal import visible
 
 if TYPE_CHECKING:
     from shardlake.lake.evidence import Evidence
@@ -140,24 +140,21 @@ def _keys(folder: Path) -> list[str]:
 
 def show(verdict: Verdict) -> None:
     """For people: a line a check, then what was found, by name, and what could not be checked."""
-    from rich.table import Table
-
-    table = Table("check", "checked", "", "anomalies", box=None)
-    table.columns[1].justify = "right"
+    table = new_table("check", "checked", "", "anomalies", right=slice(1, 2))
     for found in verdict.findings:
         named = ", ".join(f"{count:,} {name}" for name, count in sorted(found.counts.items()))
-        table.add_row(found.check, f"{found.checked:,}", found.unit, f"[bold red]{named}[/]" if named else "none")
+        add_row(table, found.check, f"{found.checked:,}", found.unit, styled(named, "bold red") if named else "none")
     out.print(table)
     for found in verdict.findings:
         for anomaly in found.anomalies[:SHOWN]:
             files = f" ({', '.join(anomaly.files)})" if anomaly.files else ""
-            out.print(f"[red]{anomaly.name}[/] {escape(f'{anomaly.where}: {anomaly.what}{files}')}")
+            out.print(styled(anomaly.name, "red"), visible(f"{anomaly.where}: {anomaly.what}{files}"))
         if sum(found.counts.values()) > SHOWN:
             out.print(f"and {sum(found.counts.values()) - SHOWN:,} more in this check: --json names more")
     for found in verdict.findings:
         for words in found.notes:
-            out.print(f"note: {words}", markup=False)
+            out.print(f"note: {words}")
         for words in found.unchecked:
-            out.print(f"[yellow]not checked:[/] {escape(words)}")
+            out.print(styled("not checked:", "yellow"), words)
     colour = {"holds": "green", "violated": "red", "inconclusive": "yellow"}[verdict.conclusion]
-    out.print(f"[bold {colour}]{verdict.conclusion}[/] after {sum(verdict.seconds.values()):.1f} s")
+    out.print(styled(verdict.conclusion, f"bold {colour}"), f"after {sum(verdict.seconds.values()):.1f} s")
