@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from shardlake.errors import BadInput
+from shardlake.names import check_schema, check_table, check_topic
 
 FOLDERS = ("schemas", "producers", "flink_jobs", "consumers")
 PROVENANCE = frozenset({"topic", "partition", "offset", "arrival_time"})
@@ -145,10 +146,14 @@ def _read_schema(path: Path) -> dict[str, Any]:
     if not isinstance(schema, dict) or schema.get("type") != "record":
         msg = f"{path} is not an Avro record."
         raise BadInput(msg, 'A schema file holds one {"type": "record", ...}.')
+    check_schema(path, schema)
     return schema
 
 
 def _check(topic: Topic, topics: dict[str, Topic], schemas: dict[str, Any], source: Path) -> None:
+    check_topic(source, topic.name)
+    if topic.lake_table is not None:
+        check_table(source, topic.name, topic.lake_table)
     if topic.schema is not None and topic.schema not in schemas:
         msg = f"{source}: topic {topic.name} names the schema {topic.schema!r}, which is not there."
         raise BadInput(msg, f"The folder has: {', '.join(schemas) or 'none'}.")

@@ -21,7 +21,7 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
     """Raises ShardlakeError where something is missing, doubled or wrong. `run` is the folder of the ledgers."""
     from shardlake.cli.query import rows_table
     from shardlake.lake.accounting import account
-    from shardlake.lake.query import query
+    from shardlake.lake.query import named, query
     from shardlake.lake.tables import lake_tables
 
     tables = lake_tables(settings.lake, pipeline)
@@ -38,7 +38,7 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
     ((events, timeless, counted, late),) = query(
         f"SELECT count(*), count(*) FILTER ({topic.event_time} IS NULL), "
         "(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health), "
-        f"(SELECT count(*) FROM late_events WHERE missed_table = 'service_health') FROM {topic.lake_table}",
+        f"(SELECT count(*) FROM late_events WHERE missed_table = 'service_health') FROM {named(str(topic.lake_table))}",
         tables,
     ).rows
     rest = events - timeless - counted - late

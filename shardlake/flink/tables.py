@@ -157,7 +157,8 @@ def _lake_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:
         "schema": json.dumps(without_docs(pipeline.schema_of(topic)), separators=(",", ":")),
     }
     names = ", ".join([*fields, *(PROVENANCE if archived else ())])
-    return f"CREATE TABLE lake.{topic.lake_table} ({names}) {_with(options)}"
+    table = f"`{topic.lake_table}`" if "-" in str(topic.lake_table) else topic.lake_table
+    return f"CREATE TABLE lake.{table} ({names}) {_with(options)}"
 
 
 def _topic_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:

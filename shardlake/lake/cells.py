@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from shardlake.lake.query import named
 from shardlake.lake.recount import in_time
 from shardlake.pipeline import Pipeline
 
@@ -47,7 +48,7 @@ def cell_of(
         return Cell(table, LATE, late[0])
     archive, time = pipeline.events_topic.lake_table, pipeline.events_topic.event_time
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE traced AS FROM {archive} WHERE {time} IS NOT NULL AND {here}", place
+        f"CREATE OR REPLACE TEMP TABLE traced AS FROM {named(str(archive))} WHERE {time} IS NOT NULL AND {here}", place
     )
     connection.execute("CREATE OR REPLACE TEMP VIEW in_time AS FROM traced")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE cell AS {sql}")
@@ -59,14 +60,14 @@ def cell_of(
         f" AND w.{topic.key} IS NOT DISTINCT FROM c.{topic.key}" if topic.key else ""
     )
     names = ", ".join(f"w.{column}" for column in columns)
-    counted = _rows(connection, f"SELECT {names} FROM {table} w, cell c WHERE {same}")
+    counted = _rows(connection, f"SELECT {names} FROM {named(table)} w, cell c WHERE {same}")
     if counted:
         return Cell(table, COUNTED, counted[0])
     # A session goes on after the event: whether it has closed is seen of the whole of it alone.
     connection.execute(f"CREATE OR REPLACE TEMP VIEW in_time AS {in_time(pipeline, table)}")
     whole = (
         f"SELECT 1 FROM ({sql}) w, cell c WHERE {same} AND "
-        f"w.{closes} <= coalesce((SELECT max({closes}) FROM {table}), TIMESTAMP '-infinity')"
+        f"w.{closes} <= coalesce((SELECT max({closes}) FROM {named(table)}), TIMESTAMP '-infinity')"
     )
     return Cell(table, MISSING if _rows(connection, whole) else OPEN)
 

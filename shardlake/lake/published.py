@@ -16,6 +16,7 @@ from shardlake import topics
 from shardlake.avro.batch import column_types
 from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import Registry
+from shardlake.lake.query import named
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
@@ -73,7 +74,7 @@ def check_published(connection: duckdb.DuckDBPyConnection, pipeline: Pipeline, f
         for in_topic, in_lake, *values in connection.execute(f"""
             SELECT coalesce(t.n, 0), coalesce(l.n, 0), {", ".join(f'coalesce(t."{n}", l."{n}")' for n in names)}
             FROM (SELECT {columns}, count(*) AS n FROM published GROUP BY ALL) t
-            FULL JOIN (SELECT {columns}, count(*) AS n FROM {table} GROUP BY ALL) l ON {same}
+            FULL JOIN (SELECT {columns}, count(*) AS n FROM {named(table)} GROUP BY ALL) l ON {same}
             WHERE t.n IS DISTINCT FROM l.n ORDER BY ALL
         """).fetchall():
             key = ", ".join(str(value) for name, value in zip(names, values, strict=True) if name in _key(topic))

@@ -95,9 +95,10 @@ def connect(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
 
 def _definition(table: LakeTable, files: list[Folder]) -> str:
     """The table over these files; without any, an empty one of the same columns."""
+    name = named(table.name)
     if not files:
-        return f"CREATE TABLE {table.name} ({', '.join(table.columns)})"
-    return f"CREATE VIEW {table.name} AS {selection(table, files)}"
+        return f"CREATE TABLE {name} ({', '.join(table.columns)})"
+    return f"CREATE VIEW {name} AS {selection(table, files)}"
 
 
 def selection(table: LakeTable, files: list[Folder], *more: str) -> str:
@@ -124,8 +125,13 @@ def _read(name: str, kind: str, older: list[tuple[str, str]]) -> str:
     return f"{found}::{kind} AS {name}" if kind == "TIMESTAMP" else f"{found} AS {name}"
 
 
+def named(name: str) -> str:
+    """A table's or column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def quoted(text: str) -> str:
-    """As SQL has it."""
+    """Text in SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -137,7 +143,8 @@ def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:
     # It would see that they are empty, and plan nothing.
     planner.execute("SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'")
     plan = planner.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[-1][1]
-    by_name = {f"memory.main.{table.name}": table for table in tables}
+    # DuckDB quotes a name only where it must.
+    by_name = {f"memory.main.{name}": table for table in tables for name in (table.name, named(table.name))}
     found: dict[LakeTable, Range] = {}
     for scan in _scans(json.loads(plan)):
         table = by_name[scan["Table"]]

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from shardlake.lake.comparison import number
-from shardlake.lake.query import connect
+from shardlake.lake.query import connect, named
 from shardlake.lake.tables import LakeTable
 from shardlake.pipeline import Pipeline
 
@@ -59,7 +59,7 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
     connection.execute(f"CREATE TABLE again AS {sql}")
     columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
     closes = next(column for column in columns if column.endswith("_end"))
-    connection.execute(f"CREATE TABLE written AS SELECT {', '.join(columns)} FROM {name}")
+    connection.execute(f"CREATE TABLE written AS SELECT {', '.join(columns)} FROM {named(name)}")
     still_open = (
         f"SELECT * FROM again WHERE {closes} > coalesce((SELECT max({closes}) FROM written), TIMESTAMP '-infinity')"
     )
@@ -79,7 +79,8 @@ def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], ar
 
 def in_time(pipeline: Pipeline, table: str, archive: str | None = None) -> str:
     """The archived events that a table's windows should count, as a query; `archive` as in `recount`."""
-    archived, time = f"({archive})" if archive else pipeline.events_topic.lake_table, pipeline.events_topic.event_time
+    time = pipeline.events_topic.event_time
+    archived = f"({archive})" if archive else named(str(pipeline.events_topic.lake_table))
     return (
         f"SELECT * FROM {archived} e ANTI JOIN "
         f"""(SELECT topic, "partition", "offset" FROM late_events WHERE missed_table = '{table}') l """

@@ -20,7 +20,7 @@ from shardlake.lake.identity import check_identity
 from shardlake.lake.kept import LACKING, Expected, check_kept
 from shardlake.lake.masks import KINDS
 from shardlake.lake.published import PUBLISHED, check_published
-from shardlake.lake.query import connect, quoted, selection
+from shardlake.lake.query import connect, named, quoted, selection
 from shardlake.lake.recount import Difference, Recount
 from shardlake.lake.redriven import check_redriven
 from shardlake.lake.sent import check_sent
@@ -97,7 +97,7 @@ def verify(
 def _rows(archive: LakeTable, topic: Topic) -> str:
     """The topic's rows in the lake, with "filename" below the lake's folder."""
     files = archive.files()
-    rows = selection(archive, files, "filename") if files else f"SELECT *, NULL AS filename FROM {archive.name}"
+    rows = selection(archive, files, "filename") if files else f"SELECT *, NULL AS filename FROM {named(archive.name)}"
     lake = quoted(f"{archive.folder.parent}/")
     return (
         f"SELECT * REPLACE (replace(filename, {lake}, '') AS filename) FROM ({rows}) WHERE topic = {quoted(topic.name)}"
