@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from shardlake.lake.accounting import account
-from shardlake.lake.query import connect, quoted
+from shardlake.lake.query import connect
+from shardlake.lake.sql import quoted
 from shardlake.lake.tables import VISIBLE, lake_tables
 from shardlake.stack.containers import containers, memory_bytes
 from shardlake.storage import Folder, find

@@ -21,7 +21,8 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
     """Raises ShardlakeError where something is missing, doubled or wrong. `run` is the folder of the ledgers."""
     from shardlake.cli.query import rows_table
     from shardlake.lake.accounting import account
-    from shardlake.lake.query import named, query
+    from shardlake.lake.query import query
+    from shardlake.lake.sql import named
     from shardlake.lake.tables import lake_tables
 
     tables = lake_tables(settings.lake, pipeline)

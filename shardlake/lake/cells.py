@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from shardlake.lake.query import named
 from shardlake.lake.recount import in_time
+from shardlake.lake.sql import named
 from shardlake.pipeline import Pipeline
 
 COUNTED, LATE, OPEN, NONE, MISSING = "counted", "late", "open", "none", "missing"

@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shardlake.errors import ShardlakeError
-from shardlake.lake.query import database, quoted
+from shardlake.lake.query import database
 from shardlake.lake.remote import open_file
+from shardlake.lake.sql import quoted
 from shardlake.lake.tables import MIGRATING, VISIBLE, LakeTable
 from shardlake.storage import Folder, find, is_remote, move, remove, write_whole
 

@@ -16,7 +16,7 @@ from shardlake import topics
 from shardlake.avro.batch import column_types
 from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import Registry
-from shardlake.lake.query import named
+from shardlake.lake.sql import named
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings

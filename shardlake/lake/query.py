@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 
 from shardlake.errors import BadInput
+from shardlake.lake.closed import CONFIG, check, close
 from shardlake.lake.remote import ListedFiles
+from shardlake.lake.sql import named, quoted
 from shardlake.lake.tables import LakeTable, Range
 from shardlake.storage import Folder, failure, is_remote
 
@@ -53,31 +56,40 @@ def query(sql: str, tables: list[LakeTable], *, count_reads: bool = False) -> An
     With `count_reads` whole tables are listed, to tell how much of them was read. Raises BadInput with DuckDB's own
     words where the statement is wrong, or would write.
     """
-    connection = database(table.folder for table in tables)
     try:
-        statements = connection.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise BadInput("Only one SELECT is run: the lake is written by the jobs alone.")
-        ranges = _ranges(sql, tables)
-        for table, within in ranges.items():
-            connection.execute(_definition(table, table.files(within)))
-        found = connection.execute(sql)
-        columns = [column[0] for column in found.description or []]
-        rows = found.fetchall()
+        with _planner(tables) as planner:
+            check(planner, sql)
+            ranges = _ranges(planner, sql, tables)
+        read = {table: table.files(within) for table, within in ranges.items()}
+        columns, rows = _run(sql, read)
     except duckdb.Error as error:
         if of_s3 := failure(error):
             raise of_s3 from None
         words = " ".join(str(error).split("\n\n")[0].split())
-        hint = f"The lake's tables are: {', '.join(table.name for table in tables)}."
+        hint = f"A query reads the lake's tables alone: {', '.join(table.name for table in tables)}."
         raise BadInput(f"The query is wrong: {words}", hint) from error
     return Answer(columns, rows, [_count(table, within) for table, within in ranges.items()] if count_reads else [])
+
+
+def _run(sql: str, read: dict[LakeTable, list[Folder]]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """What the query gives over these files of tables, the only ones that it can open."""
+    with (
+        TemporaryDirectory(prefix="shardlake-query-") as spill,
+        database(table.folder for table in read) as connection,
+    ):
+        close(connection, (str(file) for files in read.values() for file in files), spill)
+        for table, files in read.items():
+            connection.execute(_definition(table, files))
+        connection.execute("BEGIN TRANSACTION READ ONLY")
+        found = connection.execute(sql)
+        return [column[0] for column in found.description or []], found.fetchall()
 
 
 def database(folders: Iterable[Folder]) -> duckdb.DuckDBPyConnection:
     """An empty DuckDB that reads files below these folders, also where they are in S3."""
     remote = next((folder for folder in folders if is_remote(folder)), None)
     threads = THREADS if remote is None else REMOTE_THREADS
-    connection = duckdb.connect(config={"threads": threads, "preserve_insertion_order": False})
+    connection = duckdb.connect(config={**CONFIG, "threads": threads, "preserve_insertion_order": False})
     # An instant is shown, and cast to a plain time, in the session's zone: by default that of this machine.
     connection.execute("SET TimeZone = 'UTC'")
     if remote is not None:
@@ -125,23 +137,19 @@ def _read(name: str, kind: str, older: list[tuple[str, str]]) -> str:
     return f"{found}::{kind} AS {name}" if kind == "TIMESTAMP" else f"{found} AS {name}"
 
 
-def named(name: str) -> str:
-    """A table's or column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quoted(text: str) -> str:
-    """Text in SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _ranges(sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:
-    """For each table that the query reads, the range that holds all its scans'."""
-    planner = duckdb.connect()
+def _planner(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
+    """The tables, empty, and no file."""
+    planner = duckdb.connect(config=CONFIG)
     for table in tables:
         planner.execute(_definition(table, []))
     # It would see that they are empty, and plan nothing.
     planner.execute("SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'")
+    close(planner)
+    return planner
+
+
+def _ranges(planner: duckdb.DuckDBPyConnection, sql: str, tables: list[LakeTable]) -> dict[LakeTable, Range]:
+    """For each table that the query reads, the range that holds all its scans'."""
     plan = planner.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[-1][1]
     # DuckDB quotes a name only where it must.
     by_name = {f"memory.main.{name}": table for table in tables for name in (table.name, named(table.name))}

@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 
 from shardlake.lake.comparison import number
-from shardlake.lake.query import connect, named
+from shardlake.lake.query import connect
+from shardlake.lake.sql import named
 from shardlake.lake.tables import LakeTable
 from shardlake.pipeline import Pipeline
 

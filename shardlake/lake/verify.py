@@ -20,10 +20,11 @@ from shardlake.lake.identity import check_identity
 from shardlake.lake.kept import LACKING, Expected, check_kept
 from shardlake.lake.masks import KINDS
 from shardlake.lake.published import PUBLISHED, check_published
-from shardlake.lake.query import connect, named, quoted, selection
+from shardlake.lake.query import connect, selection
 from shardlake.lake.recount import Difference, Recount
 from shardlake.lake.redriven import check_redriven
 from shardlake.lake.sent import check_sent
+from shardlake.lake.sql import named, quoted
 from shardlake.lake.tables import LakeTable
 from shardlake.lake.verdict import Anomaly, Findings, Verdict
 from shardlake.lake.written import Differing, differing

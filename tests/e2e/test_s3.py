@@ -111,6 +111,13 @@ def test_a_range_lists_and_reads_its_hours_alone(on_s3: RunningStack) -> None:
     assert read["hours"] == read["of_hours"] > 0
 
 
+def test_a_query_reads_the_tables_and_no_other_object_or_file(on_s3: RunningStack) -> None:
+    assert archived(on_s3) > 0
+    lake = on_s3.settings.lake
+    for other in ("read_text('/proc/self/environ')", f"read_parquet('{lake}/**/*.parquet')", f"'{lake}/x.parquet'"):
+        assert "lake's tables alone" in on_s3.shardlake("query", f"FROM {other}", exit_code=2)
+
+
 def test_doctor_and_status_say_where_the_lake_is_and_no_secret(on_s3: RunningStack) -> None:
     secret = on_s3.settings.s3_secret_key.get_secret_value()
     said = on_s3.shardlake("doctor") + on_s3.shardlake("status") + repr(on_s3.settings)
