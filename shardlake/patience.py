@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from shardlake.errors import Unavailable
-from shardlake.terminal import LINES, visible
+from shardlake.terminal import LINE, visible
 
 STILL_SECONDS = 60.0
 SAY_EVERY_SECONDS = 10.0
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 def to_stderr(line: str) -> None:
     """Write a line for people, whatever standard output is used for."""
-    sys.stderr.write(f"{visible(line, LINES)}\n")
+    sys.stderr.write(f"{visible(line, LINE)}\n")
     sys.stderr.flush()
 
 

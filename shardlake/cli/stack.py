@@ -201,8 +201,11 @@ def _follow(files: list[Path], lines: int) -> None:
         command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", preexec_fn=die_with_parent()
     ) as tail:
         assert tail.stdout is not None
-        for line in tail.stdout:
-            out.print(line.rstrip("\n"))
+        try:
+            for line in tail.stdout:
+                out.print(line.rstrip("\n"))
+        finally:
+            tail.terminate()
 
 
 def logs(

@@ -29,7 +29,7 @@ from shardlake.shards.process import ProcessHandler
 from shardlake.shards.shard import Options
 from shardlake.shards.start import InitialPosition
 from shardlake.shards.worker import Worker, consumer_settings
-from shardlake.terminal import LINES, visible
+from shardlake.terminal import LINE, visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def _run(work: Work, number: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent passes it on as SIGTERM
 
     def say(line: str) -> None:
-        sys.stderr.write(f"worker {number}: {visible(line, LINES)}\n")
+        sys.stderr.write(f"worker {number}: {visible(line, LINE)}\n")
         sys.stderr.flush()
 
     settings = Settings.read(**work.settings)

@@ -133,8 +133,8 @@ def test_a_traceback_shows_foreign_text_visibly(
 
 
 def test_a_line_of_progress_is_visible(capsys: pytest.CaptureFixture[str]) -> None:
-    patience.to_stderr(f"waiting for {CLIPBOARD}")
-    assert capsys.readouterr().err == "waiting for \\x1b]52;c;bWFsaWNl\\x07\n"
+    patience.to_stderr(f"waiting for {CLIPBOARD}\nerror: forged")
+    assert capsys.readouterr().err == "waiting for \\x1b]52;c;bWFsaWNl\\x07\\nerror: forged\n"
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -163,6 +163,9 @@ class _ended:
         return self
 
     def __exit__(self, *_: object) -> None:
+        pass
+
+    def terminate(self) -> None:
         pass
 
 
