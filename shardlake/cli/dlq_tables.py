@@ -136,10 +136,10 @@ def _decoded(pipeline: Pipeline, settings: Settings, message: Any) -> tuple[dict
     from shardlake.avro.registry import Registry
     from shardlake.dead_letter import DeadLetter
 
-    try:
-        topic = pipeline.topics.get(DeadLetter.from_headers(message.headers()).topic)
-    except ValueError:
+    letter = DeadLetter.if_ours(message.headers())
+    if letter is None:
         return None, "not ours: it lacks the headers that say where it came from"
+    topic = pipeline.topics.get(letter.topic)
     if topic is None or topic.schema is None:
         return None, "its topic has no schema in this pipeline"
     if message.value() is None:

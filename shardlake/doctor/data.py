@@ -84,7 +84,9 @@ def dead_letters(topic: Topic, settings: Settings) -> Iterator[Finding]:
     recent = kafka_topics.offsets(servers, str(topic.dead_letters), since_ms)
     starts = {partition: first for partition, (first, _) in recent.items()}
     for message in islice(kafka_topics.read(servers, str(topic.dead_letters), starts), MAX_READ):
-        letter = DeadLetter.from_headers(message.headers())
+        letter = DeadLetter.if_ours(message.headers())
+        if letter is None:  # not the jobs': nothing is known of where it came from
+            continue
         # What arrived long ago and is only now being read says nothing of today's producers.
         classes[letter.error_class] += letter.topic == topic.name and letter.timestamp_ms >= since_ms
     dead = classes.total()

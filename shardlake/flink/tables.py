@@ -74,11 +74,27 @@ def dead_letters_query(topic: Topic) -> str:
         dead_letter.ERROR_CLASS: f"COALESCE(error, '{EVENT_TIME_OUT_OF_RANGE}')",
         dead_letter.ERROR_MESSAGE: f"COALESCE(error_message, '{EVENT_TIME_MESSAGE}')",
     }
-    pairs = ", ".join(f"'{name}', ENCODE({value}, 'UTF-8')" for name, value in reasons.items())
+    ours = dict.fromkeys(dead_letter.OURS, "CAST(NULL AS BYTES)")
+    ours |= {name: f"ENCODE({value}, 'UTF-8')" for name, value in reasons.items()}
     return (
-        f"SELECT kafka_key, raw_value, MAP_UNION(headers, MAP[{pairs}]) FROM decoded.{view_name(topic)} "
+        f"SELECT kafka_key, raw_value, {_with_ours('headers', ours)} FROM decoded.{view_name(topic)} "
         f"WHERE (error IS NOT NULL AND error <> '{NULL_VALUE}') OR NOT ({_in_time(topic)})"
     )
+
+
+def _with_ours(headers: str, ours: Mapping[str, str]) -> str:
+    """A map of headers with ours, as expressions; what had their names is kept under another, as `dead_letter.kept`
+    has it. The sink writes no header whose value is NULL: so the last map takes out what it has NULL for.
+    """
+    twice = dead_letter.ORIGINAL * 2
+    renamed: dict[str, str] = {}
+    for name in ours:
+        first, second = dead_letter.ORIGINAL + name, twice + name
+        renamed[first] = f"{headers}['{name}']"
+        # Nobody who redrives makes these: a third level is left as it is.
+        renamed[second] = f"COALESCE({headers}['{first}'], {headers}['{second}'])"
+    maps = (", ".join(f"'{name}', {value}" for name, value in one.items()) for one in (renamed, ours))
+    return f"MAP_UNION({headers}, {', '.join(f'MAP[{pairs}]' for pairs in maps)})"
 
 
 def _in_time(topic: Topic) -> str:

@@ -106,9 +106,18 @@ def account(bootstrap_servers: str, topic: Topic, lake: Folder) -> list[Partitio
 
 
 def dead_letter_places(bootstrap_servers: str, topic: Topic) -> list[tuple[int, int]]:
-    """(partition, offset) in `topic` of each dead letter of it, one for each record of the dead-letter topic."""
-    letters = (DeadLetter.from_headers(m.headers()) for m in topics.read(bootstrap_servers, str(topic.dead_letters)))
-    return [(letter.partition, letter.offset) for letter in letters if letter.topic == topic.name]
+    """(partition, offset) in `topic` of each dead letter of it, one for each record of the dead-letter topic.
+
+    A place that the topic has never had is left out: no record of it became that dead letter.
+    """
+    letters = [DeadLetter.if_ours(m.headers()) for m in topics.read(bootstrap_servers, str(topic.dead_letters))]
+    # Asked last: what is a dead letter by now was in the topic before.
+    ends = {partition: end for partition, (_, end) in topics.offsets(bootstrap_servers, topic.name).items()}
+    return [
+        (letter.partition, letter.offset)
+        for letter in letters
+        if letter and letter.topic == topic.name and letter.offset < ends.get(letter.partition, 0)
+    ]
 
 
 def _in_lake(lake: Folder, table: str, topic: str, places: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -205,7 +205,7 @@ def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file
     with pq.ParquetWriter(file, DEAD_LETTER_FIELDS) as written:
         rows: list[tuple[Any, ...]] = []
         for message in topics.read(settings.kafka_bootstrap_servers, str(topic.dead_letters)):
-            letter = _letter(message)
+            letter = DeadLetter.if_ours(message.headers())  # None where it is not the jobs'
             if letter and letter.topic != topic.name:
                 continue
             rows.append((message, letter))
@@ -216,15 +216,6 @@ def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file
         if rows:
             written.write_table(_letters_table(judge, older, rows))
     return count
-
-
-def _letter(message: Any) -> DeadLetter | None:
-    """None where the headers are not the jobs'."""
-    try:
-        letter = DeadLetter.from_headers(message.headers())
-    except ValueError:
-        return None
-    return letter if 0 <= letter.partition < 1 << 31 and 0 <= letter.offset < 1 << 63 else None
 
 
 def _letters_table(judge: Judge, older: Sequence[Decoder], rows: Iterable[tuple[Any, DeadLetter | None]]) -> pa.Table:

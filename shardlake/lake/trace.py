@@ -189,9 +189,8 @@ class Tracer:
     def _dead_letters(self, topic: Topic, wanted: Place | str) -> Iterator[Trace]:
         decode = self._decoder(topic)
         for message in topics.read(self._settings.kafka_bootstrap_servers, str(topic.dead_letters)):
-            try:
-                letter = DeadLetter.from_headers(message.headers())
-            except ValueError:
+            letter = DeadLetter.if_ours(message.headers())
+            if letter is None:
                 continue
             place, holds_id = (letter.topic, letter.partition, letter.offset), None
             if isinstance(wanted, str):

@@ -93,11 +93,8 @@ def read_letters(
 
 def _source(pipeline: Pipeline, topic: str, message: Any) -> DeadLetter | None:
     """None where it is not ours, which is also one that claims to be the jobs' and to come from another topic."""
-    try:
-        source = DeadLetter.from_headers(message.headers())
-    except ValueError:
-        return None
-    if not (0 <= source.partition < 1 << 31 and 0 <= source.offset < 1 << 63):
+    source = DeadLetter.if_ours(message.headers())
+    if source is None:
         return None
     is_jobs = any(one.name == source.topic and one.dead_letters == topic for one in pipeline.sources)
     return source if source.group or is_jobs else None

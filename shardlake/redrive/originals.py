@@ -10,10 +10,9 @@ from typing import Any
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from shardlake import topics
-from shardlake.dead_letter import DeadLetter, original_headers
+from shardlake.dead_letter import DeadLetter, Header, original_headers
 from shardlake.redrive.letters import Letter
 
-Header = tuple[str, bytes | None]
 AT_ONCE = 100
 AT_ONCE_BYTES = 8 << 20
 
@@ -74,13 +73,15 @@ def originals(bootstrap_servers: str, topic: str, letters: Sequence[Letter]) -> 
     for letter in letters:
         source = letter.source
         message = messages.get((letter.partition, letter.offset))
-        if source and source.left_out_bytes:
+        is_letter = not (source and source.left_out_bytes)
+        if source and not is_letter:
             message = topics.record_at(bootstrap_servers, source.topic, source.partition, source.offset)
         if source is None or message is None:
             gone.append(letter)
             continue
-        headers = tuple(original_headers(message.headers()))
-        found.append(Original(letter, source, message.key(), message.value(), headers))
+        headers = message.headers() or ()
+        as_they_were = tuple(original_headers(headers) if is_letter else headers)
+        found.append(Original(letter, source, message.key(), message.value(), as_they_were))
     return found, gone
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from shardlake import topics
-from shardlake.dead_letter import REDRIVEN_FROM
+from shardlake.dead_letter import REDRIVEN_FROM, Header
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.kafka_login import client
 from shardlake.redrive.letters import Letter
@@ -30,6 +30,12 @@ REFUSALS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, 
 
 class Refused(Exception):
     """The broker does not take one of the records; nothing of the transaction is there."""
+
+
+def redriven_headers(record: Original) -> list[Header]:
+    """As the record had them, and which dead letter it was: of those that it was before, nothing is said."""
+    headers = [header for header in record.original_headers if header[0] != REDRIVEN_FROM]
+    return [*headers, (REDRIVEN_FROM, record.letter.place.encode())]
 
 
 class Transactions:
@@ -80,7 +86,7 @@ class Transactions:
                 partition=self._partition(record),
                 key=record.key(),
                 value=record.value(),
-                headers=[*record.original_headers, (REDRIVEN_FROM, record.letter.place.encode())],
+                headers=redriven_headers(record),
                 on_delivery=lambda error, message, number=number: told.update({number: (error, message)}),
             )
         self._flush()

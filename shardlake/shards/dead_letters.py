@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewTopic
 
 from shardlake import topics
-from shardlake.dead_letter import DeadLetter
+from shardlake.dead_letter import DeadLetter, kept
 from shardlake.kafka_login import client
 from shardlake.shards.contract import Failure
 from shardlake.shards.processor import Message
@@ -90,7 +90,7 @@ class DeadLetters:
                     self.topic,
                     value=value,
                     key=message.key(),
-                    headers=[*(message.headers() or []), *letter.headers()],
+                    headers=[*kept(message.headers()), *letter.headers()],
                     on_delivery=lambda error, _, told=told: told.put(error),
                 )
                 error = self._report(told, stopping)
