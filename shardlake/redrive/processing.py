@@ -105,8 +105,10 @@ class Shard:
         timer = Timer(self._timeout_seconds or TIMEOUT_MAX, expire)
         timer.daemon = True
         timer.start()
-        reply = self._handler.call([record], behind=False)
-        timer.cancel()
+        try:
+            reply = self._handler.call([record], behind=False)
+        finally:
+            timer.cancel()
         failure = reply.error
         if reply.rejected:
             failure = reply.rejected[0][1]

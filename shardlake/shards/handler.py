@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import ModuleType
@@ -16,11 +16,13 @@ from typing import Any, Protocol
 
 from shardlake.avro.codec import Undecodable
 from shardlake.errors import BadInput, Unavailable
+from shardlake.shards.answers import has_failed, reported
 from shardlake.shards.contract import Failure, Reply
 from shardlake.shards.processor import Message, PartialFailure, Record, RecordProcessor, offset_of
 
 NEVER = 1 << 62
 """An offset that no record has."""
+REPORTED = Failure("PartialFailure", "reported by the handler")
 Decode = Callable[[bytes], dict[str, Any]]
 """Raises Undecodable, or Unavailable where it is needed and down."""
 
@@ -139,7 +141,8 @@ class Handler:
         """Whatever a call needs and takes time: none of the handler's."""
 
     def call(self, messages: list[Message], *, behind: bool) -> Reply:
-        """Raises nothing. `behind` is whether the shard has later records."""
+        """Raises ShardlakeError where the handler returns what has no meaning, and nothing else. `behind` is whether
+        the shard has later records."""
         self.done.value = 0
         self._behind = behind
         return self._call(messages)
@@ -193,9 +196,11 @@ class Handler:
                 except Unavailable as error:
                     return Reply(index, rejected, unavailable=error.message)
             try:
-                function(Record(shard_id, message, data))
+                answer = function(Record(shard_id, message, data))
             except BaseException as error:
                 return Reply(index, rejected, error=Failure.of(error), blames=True)
+            if answer is not None and has_failed(answer, shard_id):
+                return Reply(index, rejected, error=REPORTED, blames=True)
             done.value = index + 1
         return Reply(len(messages), rejected)
 
@@ -203,15 +208,24 @@ class Handler:
         records, rejected, unavailable, _ = self._open(messages)
         if unavailable or not records:
             return Reply(0 if unavailable else len(messages), rejected, unavailable=unavailable)
+        reason = REPORTED.message
         try:
-            reason = "reported by the handler"
-            try:
-                reported = self._consumer.call(records) or ()
-            except PartialFailure as error:
-                reported, reason = error.sequence_numbers, str(error)
-            failed = _indices(messages, records, reported)
+            answer = self._consumer.call(records)
+            if isinstance(answer, Iterator):
+                answer = tuple(answer)
+        except PartialFailure as error:
+            answer, reason = error.sequence_numbers, str(error)
         except BaseException as error:
             return Reply(0, rejected, error=Failure.of(error), blames=len(records) == 1)
+        found = reported(answer, self._shard_id)
+        if found.all_failed:
+            return Reply(0, rejected, error=REPORTED, blames=len(records) == 1)
+        try:
+            failed = _indices(messages, records, found.numbers)
+        except ValueError as error:
+            return Reply(0, rejected, error=Failure.of(error), blames=len(records) == 1)
+        if failed and found.and_after:
+            return Reply(failed[0], rejected, error=REPORTED, blames=True)
         return Reply(len(messages), rejected, failed, reason=reason)
 
     def _by_processor(self, messages: list[Message]) -> Reply:
@@ -258,9 +272,8 @@ class Handler:
         return records, tuple(rejected), "", len(messages)
 
 
-def _indices(messages: list[Message], records: Sequence[Record], reported: Collection[int]) -> tuple[int, ...]:
+def _indices(messages: list[Message], records: Sequence[Record], numbers: frozenset[int]) -> tuple[int, ...]:
     """Of the records that a handler names. Raises ValueError for one that it was not given."""
-    numbers = set(reported)
     unknown = numbers - {record.sequence_number for record in records}
     if unknown:
         msg = f"the handler reports {sorted(unknown)[:3]}, which it was not given"

@@ -4,7 +4,7 @@ A processor never sees a partition as anything but a shard's name. A file of `co
 
 - `def process_record(record)`: a function of one record, which is done when the function returns;
 - `def process_records(records)`: a function of some, done when it returns, but for those that it reports by their
-  sequence numbers: as what it returns, or by raising PartialFailure;
+  sequence numbers: as what it returns, also as AWS Lambda's `batchItemFailures`, or by raising PartialFailure;
 - a class that derives from `RecordProcessor`: one object for each lane of a shard, used from one thread, which says by
   its checkpointer what is done. Nothing else is committed.
 
