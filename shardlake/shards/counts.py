@@ -13,3 +13,18 @@ class Counts:
     dead_letters: int = 0
     retries: int = 0
     """Records that are tried again, each time."""
+    handled: int = 0
+    """Records of which a call came back well; a processor may not have checkpointed them yet."""
+    failed: int = 0
+    """Dead letters that the handler made: not those that are no record, or were too old to be tried."""
+    last_failure: str = ""
+    """Of these the last one, for people."""
+
+    def add(self, other: Counts) -> None:
+        """Those of another shard, or of the same at another time."""
+        self.done += other.done
+        self.dead_letters += other.dead_letters
+        self.retries += other.retries
+        self.handled += other.handled
+        self.failed += other.failed
+        self.last_failure = other.last_failure or self.last_failure

@@ -169,8 +169,10 @@ class Lane:
 
     def _after(self, attempts: Attempts, unit: Unit, reply: Reply) -> None:
         settled = attempts.settle(unit, reply)
-        if settled.done and self._form is not Form.PROCESSOR:
-            self._shard.finish(offsets(settled.done))
+        if settled.done:
+            self._shard.count_handled(len(settled.done))
+            if self._form is not Form.PROCESSOR:
+                self._shard.finish(offsets(settled.done))
         for message, failure in settled.dead:
             self._bury(message, failure)
         if settled.retried:
@@ -186,6 +188,8 @@ class Lane:
         if not self._shard.bury(message, failure, lambda: self._is_ending):
             self._stuck = True
             return
+        if failure.can_pass and failure.attempts:  # else it is no record, or nobody has tried it
+            self._shard.count_failed(failure)
         offset = message.offset()
         if self._form is Form.PROCESSOR and offset in self._handed:
             self._handed.remove(offset)

@@ -249,6 +249,17 @@ class Shard:
             else:
                 self.counts.done += len(numbers)
 
+    def count_handled(self, records: int) -> None:
+        """The handler is well through with so many."""
+        with self._lock:
+            self.counts.handled += records
+
+    def count_failed(self, failure: Failure) -> None:
+        """The handler has failed at one for good."""
+        with self._lock:
+            self.counts.failed += 1
+            self.counts.last_failure = f"{failure.error_class}{f' at {failure.where}' if failure.where else ''}"
+
     def count_retries(self, records: int) -> None:
         """So many are tried again."""
         with self._lock:

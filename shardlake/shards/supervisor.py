@@ -10,9 +10,10 @@ from multiprocessing import connection
 from typing import Any
 
 from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.shards.failing import EXIT_CODE, advice
 from shardlake.shards.progress import Progress
 from shardlake.shards.scaling import WINDOW_SECONDS, Decision, Limits, Past, Sample, decide
-from shardlake.shards.workers import Work, ended, start_worker
+from shardlake.shards.workers import Work, ended, shared_numbers, start_worker
 
 SAMPLE_SECONDS = 1.0
 BACKOFF_SECONDS = 0.5
@@ -45,6 +46,8 @@ class Supervisor:
         self._limits = limits
         self._say = say
         self._progress = Progress(bootstrap_servers, work.group, work.topic)
+        # Room for those that are still leaving, whose numbers are not given again.
+        self._numbers = shared_numbers(2 * limits.max_workers)
         self._slots: list[_Slot] = []
         self._leaving: list[_Slot] = []
         self._samples: list[Sample] = []
@@ -113,7 +116,7 @@ class Supervisor:
         now = time.monotonic()
         for slot in self._slots:
             if slot.process is None and now >= slot.not_before:
-                slot.process, slot.started = start_worker(self._work, slot.number), now
+                slot.process, slot.started = start_worker(self._work, slot.number, self._numbers), now
                 self._past = replace(self._past, changed=now)
 
     def _wait(self) -> None:
@@ -127,8 +130,11 @@ class Supervisor:
         for slot in self._slots:
             if slot.process is None or slot.process.is_alive():
                 continue
-            how = ended(slot.process.exitcode) or "its handler ended it with exit code 0"
+            exit_code = slot.process.exitcode
+            how = ended(exit_code) or "its handler ended it with exit code 0"
             slot.process = None
+            if exit_code == EXIT_CODE:
+                raise ShardlakeError(f"Worker {slot.number} has ended: {how}.", advice(self._work.dead_letters))
             slot.deaths = 1 if now - slot.started > HEALTHY_SECONDS else slot.deaths + 1
             if slot.deaths >= DEATHS:
                 msg = f"Worker {slot.number} has died {slot.deaths} times soon after its start ({how})."

@@ -17,7 +17,9 @@ from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from shardlake.kafka_login import client
+from shardlake.shards.counts import Counts
 from shardlake.shards.dead_letters import DeadLetters, Source
+from shardlake.shards.failing import Failing, Tally
 from shardlake.shards.handler import Consumer
 from shardlake.shards.lease import Lease
 from shardlake.shards.shard import Options, Say, Shard
@@ -68,8 +70,10 @@ class Worker:
         owner: str,
         position: InitialPosition | None = None,
         dead_letters: DeadLetters | None = None,
+        tally: Tally | None = None,
     ) -> None:
-        """`owner` is this worker's name in its leases. Without `dead_letters` a record that fails ends the worker."""
+        """`owner` is this worker's name in its leases. Without `dead_letters` a record that fails ends the worker.
+        `tally` is of all workers that were started together."""
         self._topic = topic
         self._processes = consumer
         self._options = options
@@ -78,6 +82,9 @@ class Worker:
         self._position = position or InitialPosition()
         self._dead_letters = dead_letters
         self._held: dict[int, _Held] = {}
+        self._failing = Failing(tally or Tally([0, 0]))
+        self._gone = Counts()
+        """Of the shards that it does not hold any more."""
         self.rebalances = 0
         """How often shards were given to it or taken from it."""
         self._stopping = False
@@ -101,8 +108,8 @@ class Worker:
         committed all.
 
         Raises what a processor raises when it begins or ends, ShardlakeError where a record fails for which there is
-        no dead letter, KafkaException where the group has no place for this worker; each after leaving the group,
-        with what is done committed.
+        no dead letter, AllFailed where every record fails, KafkaException where the group has no place for this worker;
+        each after leaving the group, with what is done committed.
         """
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -116,6 +123,7 @@ class Worker:
                     if held.shard.error is not None:
                         raise held.shard.error
                     held.shard.look_after_lanes(now)
+                self._failing.look(self._counts(), now)
                 self._commit(now)
                 if self._held:
                     idle_since = now
@@ -127,7 +135,15 @@ class Worker:
                     idle_since = now
         finally:
             self._end()
+            self._failing.tell(self._counts())
             self._consumer.close()
+
+    def _counts(self) -> Counts:
+        """Since it began."""
+        found = Counts()
+        for counts in (self._gone, *(held.shard.counts for held in self._held.values())):
+            found.add(counts)
+        return found
 
     def _nothing_is_left(self) -> bool:
         """Whether the group has committed all that there is: then no shard is on its way to this worker, which has
@@ -304,6 +320,8 @@ class Worker:
             self._consumer.poll(POLL_SECONDS)  # what comes is for who has the shard next
         while not self._give_back(list(self._held)) and time.monotonic() < deadline:
             self._consumer.poll(POLL_SECONDS)
+        for held in self._held.values():
+            self._gone.add(held.shard.counts)
         self._held.clear()
 
     def _give_back(self, partitions: list[int]) -> bool:
@@ -317,7 +335,7 @@ class Worker:
         if not self._send_commits(leaving, asynchronous=False) and self._ending:
             return False
         for partition in partitions:
-            del self._held[partition]
+            self._gone.add(self._held.pop(partition).shard.counts)
         if partitions:
             self._say_held()
         return True
@@ -329,6 +347,7 @@ class Worker:
             held.shard.request_end(lost=True)
         for held in lost:
             held.shard.await_end(HAND_OVER_SECONDS)
+            self._gone.add(held.shard.counts)
         consumer.incremental_unassign(partitions)
         self._say_held()
 

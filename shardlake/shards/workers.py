@@ -22,14 +22,18 @@ from shardlake.errors import ShardlakeError
 from shardlake.exposition import Address
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
+from shardlake.shards import failing
 from shardlake.shards.contract import Contract
 from shardlake.shards.dead_letters import DeadLetters
+from shardlake.shards.failing import AllFailed, Tally
 from shardlake.shards.handler import Consumer, Decode, Handler, LaneHandler
 from shardlake.shards.process import ProcessHandler
 from shardlake.shards.shard import Options
 from shardlake.shards.start import InitialPosition
 from shardlake.shards.worker import Worker, consumer_settings
 from shardlake.terminal import LINE, visible
+
+_processes = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,8 @@ def run_workers(work: Work, count: int) -> None:
     """Run `count` workers until all have ended; SIGTERM and Ctrl-C are passed on. Raises ShardlakeError where one
     failed, Unavailable where a port for metrics is taken."""
     work.check_ports(count)
-    workers = [start_worker(work, number + 1) for number in range(count)]
+    numbers = shared_numbers(count)
+    workers = [start_worker(work, number + 1, numbers) for number in range(count)]
 
     def pass_on(*_: Any) -> None:
         for worker in workers:
@@ -96,12 +101,23 @@ def run_workers(work: Work, count: int) -> None:
     failed = [f"{number} ({how})" for number, worker in enumerate(workers, 1) if (how := ended(worker.exitcode))]
     if failed:
         msg = f"Worker {', '.join(failed)} of {count} failed; nothing that it had not processed was committed."
+        if any(worker.exitcode == failing.EXIT_CODE for worker in workers):
+            raise ShardlakeError(msg, failing.advice(work.dead_letters))
         raise ShardlakeError(msg, "Run it again: it goes on after the last commit.")
+    tally = Tally(numbers)
+    if work.until_caught_up and tally.is_all_failed:
+        raise ShardlakeError(f"Every record has failed, all {tally.failed:,}.", failing.advice(work.dead_letters))
 
 
-def start_worker(work: Work, number: int) -> Any:
-    """Start one, with its number in what it says; the process. SIGTERM lets it end."""
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=(work, number, os.getpid()))
+def shared_numbers(workers: int) -> Any:
+    """What so many workers keep their tally in."""
+    return _processes.RawArray("q", 2 * workers)
+
+
+def start_worker(work: Work, number: int, numbers: Any = None) -> Any:
+    """Start one, with its number in what it says; the process. SIGTERM lets it end. `numbers` are shared with all that
+    are started together: see `shared_numbers`."""
+    process = _processes.Process(target=_run, args=(work, number, os.getpid(), numbers))
     process.start()
     return process
 
@@ -113,13 +129,15 @@ def ended(exit_code: int | None, advice: str = "; --lanes process contains that"
         return ""
     if exit_code == 1:
         return "its error is above"
+    if exit_code == failing.EXIT_CODE:
+        return "every record has failed"
     if exit_code < 0:
         signal_name = signal.Signals(-exit_code).name
         return f"killed by {signal_name}, perhaps for its handler's memory or a crash of it{advice}"
     return f"its handler ended it with exit code {exit_code}{advice}"
 
 
-def _run(work: Work, number: int, parent: int) -> None:
+def _run(work: Work, number: int, parent: int, numbers: Any) -> None:
     die_with_parent(parent)()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent passes it on as SIGTERM
 
@@ -151,6 +169,7 @@ def _run(work: Work, number: int, parent: int) -> None:
         owner=owner,
         position=work.position,
         dead_letters=DeadLetters(servers, work.dead_letters, work.group, say) if work.dead_letters else None,
+        tally=None if numbers is None else Tally(numbers, number),
     )
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     try:
@@ -160,6 +179,9 @@ def _run(work: Work, number: int, parent: int) -> None:
 
             work.metrics.of_worker(number).serve(ConsumerCollector(worker, work.group))
         worker.run(until_caught_up=work.until_caught_up)
+    except AllFailed as error:
+        say(f"error: {error.message}")
+        sys.exit(failing.EXIT_CODE)
     except ShardlakeError as error:
         say(f"error: {error.message} {error.hint}".rstrip())
         sys.exit(1)

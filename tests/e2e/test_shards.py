@@ -54,13 +54,33 @@ def process_record(record):
         os._exit(9)
     record_it(record)
 '''
+BROKEN = '''
+"""Can do with no event."""
+def process_record(record):
+    raise KeyError("customer")
+'''
+AS_LAMBDA = '''
+"""Brought from AWS: stops at the first record that fails, once for each of some."""
+from recorder import process_record as record_it
+
+failed = set()
+
+def process_records(records):
+    for record in records:
+        if record.sequence_number % 50 == 7 and record.sequence_number not in failed:
+            failed.add(record.sequence_number)
+            return {"batchItemFailures": [{"itemIdentifier": str(record.sequence_number)}]}
+        record_it(record)
+    return {"batchItemFailures": []}
+'''
 
 
 @pytest.fixture(scope="module")
 def shards(shardlake_broker: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> RunningStack:
     """A stack, and consumers that write down what they do."""
     folder = copy_pipeline(tmp_path_factory.mktemp("pipeline"), partitions=4)
-    for name, text in {"recorder": RECORDER, "failing": FAILING, "exiting": EXITING}.items():
+    texts = {"recorder": RECORDER, "failing": FAILING, "exiting": EXITING, "broken": BROKEN, "as_lambda": AS_LAMBDA}
+    for name, text in texts.items():
         (folder / "consumers" / f"{name}.py").write_text(text.replace("from recorder", "from consumers.recorder"))
     broker = shardlake_broker.emptied(folder)
     Topic(broker).send_events([event(number) for number in range(2000)])
@@ -216,6 +236,23 @@ def test_a_dead_letter_topic_that_went_is_waited_for(shards: RunningStack, recor
     letters = {DeadLetter.from_headers(one.headers()).offset for one in topics.read(servers, "gone")}
     assert letters
     assert len(Counter(handled(recorded))) == len(there(shards)) - 20
+
+
+def test_a_consumer_whose_every_record_fails_says_so_soon(shards: RunningStack) -> None:
+    began = time.monotonic()
+    said = shards.shardlake("consume", "broken", "--until-caught-up", exit_code=1)
+    assert time.monotonic() - began < 120
+    assert "Every record has failed so far, all " in said
+    assert ": KeyError at broken.py:4." in said
+    assert "shardlake dlq redrive app-logs.broken.dlq" in said
+    assert 20 <= len(there(shards, "app-logs.broken.dlq")) < 100
+
+
+def test_an_answer_in_lambda_s_words_loses_nothing(shards: RunningStack, recorded: Path) -> None:
+    shards.shardlake("consume", "as_lambda", "--until-caught-up", "--backoff", "0.01")
+    assert set(handled(recorded)) == there(shards)
+    assert not there(shards, "app-logs.as_lambda.dlq")
+    assert caught_up(shards, "as_lambda")
 
 
 def test_a_handler_that_ends_its_process_costs_one_record(shards: RunningStack, recorded: Path) -> None:
