@@ -63,6 +63,13 @@ def has_failed(answer: Any, where: str) -> bool:
     return isinstance(answer, Mapping) and FAILURES in answer and _of_lambda(answer, where) != Reported()
 
 
+def check_of_processor(answer: Any, where: str) -> None:
+    """Raises ShardlakeError where a processor returned failures, or never ran: nobody else would hear of it."""
+    if has_failed(answer, where):
+        msg = f"{where}: the processor returned failures, but says what is done by its checkpointer, or raises."
+        raise ShardlakeError(msg)
+
+
 def _of_lambda(answer: Mapping[Any, Any], where: str) -> Reported:
     if not answer:
         return Reported()

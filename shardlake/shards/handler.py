@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from shardlake.avro.codec import Undecodable
 from shardlake.errors import BadInput, Unavailable
-from shardlake.shards.answers import has_failed, reported
+from shardlake.shards.answers import check_of_processor, has_failed, reported
 from shardlake.shards.contract import Failure, Reply
 from shardlake.shards.processor import Message, PartialFailure, Record, RecordProcessor, offset_of
 
@@ -236,11 +236,15 @@ class Handler:
             return Reply(count, rejected, unavailable=unavailable)
         self._handed = messages[:count]
         self._highest = max(self._highest, self._handed[-1].offset())
+        process: Callable[..., Any] = self._processor.process_records
+        answer = None
         try:
             if records:
-                self._processor.process_records(records, self)
+                answer = process(records, self)
         except BaseException as error:
             return Reply(self.done.value, error=Failure.of(error))
+        if answer is not None:
+            check_of_processor(answer, self._shard_id)
         return Reply(count)
 
     def _open(

@@ -11,7 +11,7 @@ from shardlake.errors import ShardlakeError
 from shardlake.shards.answers import Reported, has_failed, reported
 from shardlake.shards.handler import Consumer, Form, Handler, LaneHandler
 from shardlake.shards.process import ProcessHandler
-from shardlake.shards.processor import Record
+from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
 from tests.unit.shard_case import ShardCase
 from tests.unit.shard_messages import messages
 
@@ -159,6 +159,37 @@ def test_a_generator_s_numbers_are_taken_and_what_it_raises_is_a_failure() -> No
     case.shard.feed(messages([b"a"] * 3))
     assert case.settles() == 3
     assert {n: one.error_class for n, one in case.buried.letters.items()} == {1: "PartialFailure", 2: "LookupError"}
+
+
+class Answers(RecordProcessor):
+    """Returns its failures, as a function would."""
+
+    def process_records(self, records: Sequence[Record], checkpointer: Checkpointer) -> Any:
+        return failures(records[0].sequence_number)
+
+
+class Awaits(RecordProcessor):
+    """Is never awaited."""
+
+    def process_records(self, records: Sequence[Record], checkpointer: Checkpointer) -> Any:
+        return process_records(records)
+
+
+@pytest.mark.parametrize(
+    ("form", "call", "said"),
+    [
+        (Form.PROCESSOR, Answers, "the processor returned failures"),
+        (Form.PROCESSOR, Awaits, "the handler returned a coroutine"),
+        (Form.RECORD, process_records, "the handler returned a coroutine"),
+    ],
+)
+def test_what_the_other_forms_return_is_refused_where_a_record_would_be_lost(form: Form, call: Any, said: str) -> None:
+    case = Case(form, call)
+    case.shard.feed(messages([b"a"] * 3))
+    with pytest.raises(ShardlakeError, match=f"t-0: {said}"):
+        case.settles()
+    assert (case.shard.position, case.buried.letters) == (0, {})
+    case.end()
 
 
 def answers_true(_: Sequence[Record]) -> bool:
