@@ -84,14 +84,14 @@ class DeadLetter:
 
     @classmethod
     def if_ours(cls, headers: Headers | None) -> DeadLetter | None:
-        """None where it is not ours: anybody may write to a topic of dead letters."""
+        """The letter, or None where it is not ours: anybody may write to a topic of dead letters."""
         try:
             return cls.from_headers(headers)
         except ValueError:
             return None
 
     def headers(self) -> list[tuple[str, bytes]]:
-        """What is added to the headers of `kept`."""
+        """Ours, which are added to the headers of `kept`."""
         found = {
             TOPIC: self.topic,
             PARTITION: self.partition,
@@ -113,7 +113,7 @@ def kept(headers: Sequence[Header] | None) -> list[Header]:
 
 
 def original_headers(headers: Sequence[Header] | None) -> list[Header]:
-    """Of a dead letter's headers, those that the record had, under the names that they had."""
+    """The headers that a dead letter's record had, under the names that they had."""
     return [
         (name.removeprefix(ORIGINAL) if _LOOKS_LIKE_OURS.fullmatch(name) else name, value)
         for name, value in headers or ()

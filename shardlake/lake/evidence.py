@@ -205,7 +205,7 @@ def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file
     with pq.ParquetWriter(file, DEAD_LETTER_FIELDS) as written:
         rows: list[tuple[Any, ...]] = []
         for message in topics.read(settings.kafka_bootstrap_servers, str(topic.dead_letters)):
-            letter = DeadLetter.if_ours(message.headers())  # None where it is not the jobs'
+            letter = DeadLetter.if_ours(message.headers())  # it is None where it is not the jobs'
             if letter and letter.topic != topic.name:
                 continue
             rows.append((message, letter))

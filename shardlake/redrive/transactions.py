@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 def redriven_headers(record: Original) -> list[Header]:
-    """As the record had them, and which dead letter it was: of those that it was before, nothing is said."""
+    """The headers that the record had, and which dead letter it was; earlier ones that it was are left out."""
     headers = [header for header in record.original_headers if header[0] != REDRIVEN_FROM]
     return [*headers, (REDRIVEN_FROM, record.letter.place.encode())]
 

@@ -1,4 +1,4 @@
-"""What a handler returns, as who has failed: sequence numbers, or AWS Lambda's answer for a batch.
+"""A handler's answer, read as who has failed: sequence numbers, or AWS Lambda's answer for a batch.
 
 Lambda's goes back to the lowest sequence number that it names: from there on everything is tried again, for a handler
 may have stopped at it. An identifier that is empty fails the whole batch.
@@ -31,7 +31,7 @@ class Reported:
 
 
 def reported(answer: Any, where: str) -> Reported:
-    """What a function of several records says by what it returns. `where` is the shard's name.
+    """The failures that a function of several records returned. `where` is the shard's name.
 
     Raises ShardlakeError where it says nothing that has a meaning: that is no record's failure, but the handler's for
     every record.
@@ -53,7 +53,7 @@ def reported(answer: Any, where: str) -> Reported:
 
 
 def has_failed(answer: Any, where: str) -> bool:
-    """Whether a function of one record says by what it returns that the record has failed, which Lambda's answer does.
+    """Tell whether a function of one record returned that it has failed, which Lambda's answer says.
 
     Anything else it may return as it likes; but a coroutine is refused, for nothing of it has run.
     """
@@ -106,5 +106,5 @@ def _number(one: Any) -> int | None:
 
 
 def _meaningless(what: str, where: str) -> ShardlakeError:
-    """Without a value: it may hold what is in the records. Of that very class, which a lane's process can send."""
+    """The error, without a value, which may hold what is in the records; a lane's process can send this class alone."""
     return ShardlakeError(f"{where}: the handler returned {what}, and may return {TAKEN}; its records stay undone.")

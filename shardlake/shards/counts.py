@@ -18,10 +18,10 @@ class Counts:
     failed: int = 0
     """Dead letters that the handler made: not those that are no record, or were too old to be tried."""
     last_failure: str = ""
-    """Of these the last one, for people."""
+    """The last one of these, for people."""
 
     def add(self, other: Counts) -> None:
-        """Those of another shard, or of the same at another time."""
+        """Add another shard's, or those of the same at another time."""
         self.done += other.done
         self.dead_letters += other.dead_letters
         self.retries += other.retries

@@ -1,6 +1,6 @@
-"""Whether a consumer fails at every record: then it ends, for it would only make a dead letter of each.
+"""A consumer that fails at every record ends: it would only make a dead letter of each.
 
-What counts is what the handler did. A record that is none, or is too old to be tried, says nothing about it.
+The handler's work alone counts. A record that is none, or is too old to be tried, says nothing about it.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ class Tally:
         self._at = 2 * (worker - 1) % len(numbers)
 
     def tell(self, handled: int, failed: int) -> None:
-        """What this worker has done so far."""
+        """Write down how far this worker is."""
         self._numbers[self._at], self._numbers[self._at + 1] = handled, failed
 
     @property
     def handled(self) -> int:
-        """By all workers."""
+        """Records that all workers have handled."""
         return sum(self._numbers[0::2])
 
     @property
     def failed(self) -> int:
-        """By all workers."""
+        """Records at which all workers have failed."""
         return sum(self._numbers[1::2])
 
     @property
     def is_all_failed(self) -> bool:
-        """Whether there was something, and nothing of it went well."""
+        """True where there was something, and nothing of it went well."""
         return self.failed > 0 and self.handled == 0
 
 
@@ -63,11 +63,11 @@ class Failing:
         self._since: float | None = None
 
     def tell(self, counts: Counts) -> None:
-        """What became of this worker's records so far."""
+        """Take what became of this worker's records so far."""
         self._tally.tell(counts.handled, counts.failed)
 
     def look(self, counts: Counts, now: float) -> None:
-        """As `tell`. Raises AllFailed where every one of so many has failed."""
+        """Do as `tell`. Raises AllFailed where every one of so many has failed."""
         self.tell(counts)
         if not counts.failed or not self._tally.is_all_failed:
             return
@@ -78,5 +78,5 @@ class Failing:
 
 
 def advice(dead_letters: str | None) -> str:
-    """What to do then."""
+    """The hint of an error that says so."""
     return f"Mend the handler, then process its dead letters: `shardlake dlq redrive {dead_letters}`."

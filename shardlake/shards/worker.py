@@ -84,7 +84,7 @@ class Worker:
         self._held: dict[int, _Held] = {}
         self._failing = Failing(tally or Tally([0, 0]))
         self._gone = Counts()
-        """Of the shards that it does not hold any more."""
+        """The counts of the shards that it does not hold any more."""
         self.rebalances = 0
         """How often shards were given to it or taken from it."""
         self._stopping = False

@@ -110,7 +110,7 @@ def run_workers(work: Work, count: int) -> None:
 
 
 def shared_numbers(workers: int) -> Any:
-    """What so many workers keep their tally in."""
+    """Memory in which so many workers keep their tally."""
     return _processes.RawArray("q", 2 * workers)
 
 

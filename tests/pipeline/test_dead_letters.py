@@ -64,7 +64,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> list[list[tuple[str, by
             "CREATE TABLE letters (kafka_key BYTES, raw_value BYTES, headers MAP<STRING, BYTES>) "
             f"WITH ('connector' = 'filesystem', 'path' = '{folder / 'letters'}', 'format' = 'json')"
         )
-        # By way of a plan's JSON, as the application is submitted.
+        # The application is submitted as a plan's JSON, too.
         compiled = environment.compile_plan_sql(f"INSERT INTO letters {dead_letters_query(topic)}").as_json_string()
         loaded = environment.load_plan(PlanReference.from_json_string(compiled))
         loaded._t_env = environment  # noqa: SLF001 - as `inserts.execute` does

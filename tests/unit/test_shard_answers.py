@@ -1,4 +1,4 @@
-"""What a handler returns: who has failed, and what is refused."""
+"""A handler's answer says who has failed, or is refused."""
 
 from __future__ import annotations
 
