@@ -60,7 +60,7 @@ def time(text: str) -> datetime | None:
     """`17/May/2015:10:05:03 +0000`, as UTC; None where it is no time."""
     try:
         return _minute(text[:17], text[20:]) + timedelta(seconds=_two_digits(text[18:20], 60))
-    except (ValueError, KeyError):
+    except (ValueError, LookupError, OverflowError):  # OverflowError: in UTC it lies before year 1 or after 9999
         return None
 
 

@@ -7,13 +7,14 @@ whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 
 from producers import access_log, json_lines, log_format, syslog
 from producers.clock import Clock
+from producers.guard import Unforeseen
 from shardlake.errors import BadInput
 from shardlake.produce.lines import Line
 
@@ -27,14 +28,15 @@ class Reader:
     parsers: tuple[Parser, ...]
     forced: dict[str, str]
     clock: Clock
+    unforeseen: Unforeseen = field(default_factory=Unforeseen)
 
     def __call__(self, line: Line, text: str, fallback: str) -> dict[str, Any]:
         """The event of a line; `fallback` is its service where neither the line nor an option says one."""
-        return event(line, text, fallback, self.parsers) | self.forced
+        return event(line, text, fallback, self.parsers, self.unforeseen) | self.forced
 
     def notes(self) -> list[str]:
         """Sentences for the summary, of what was read so far."""
-        return self.clock.notes()
+        return [*self.clock.notes(), *self.unforeseen.notes()]
 
 
 def reader(
@@ -86,12 +88,23 @@ def _parsers(format: str, log_format_string: str | None, mapping: Sequence[str],
 AUTO = _formats(Clock())["auto"]
 
 
-def event(line: Line, text: str, service: str, parsers: Sequence[Parser] = AUTO) -> dict[str, Any]:
-    """The event of a line. Its id follows from where the line is and what it says: the same line gets it again."""
+def event(
+    line: Line, text: str, service: str, parsers: Sequence[Parser] = AUTO, unforeseen: Unforeseen | None = None
+) -> dict[str, Any]:
+    """The event of a line. Its id follows from where the line is and what it says: the same line gets it again.
+
+    A parser that fails goes into `unforeseen`, and its exception to the caller only where that is None.
+    """
     place = f"{line.source}\0{line.offset_bytes}\0{text}".encode()
     found: dict[str, Any] = {"event_id": blake2b(place, digest_size=16).hexdigest(), "service": service}
     for parse in parsers:
-        fields = parse(text)
+        try:
+            fields = parse(text)
+        except Exception as error:
+            if unforeseen is None:
+                raise
+            unforeseen.add(error, f"{line.source}:{line.number}")
+            continue
         if fields is not None:
             return found | fields
     return found | {"raw": text}

@@ -119,5 +119,8 @@ def _in_year(month: str, day: int, time: str, now: datetime, clock: Clock) -> da
         except ValueError:
             continue
         if clock.year is not None or local.replace(tzinfo=clock.zone) <= now + AHEAD:
-            return clock.utc(local) + timedelta(seconds=leap_second)
+            try:
+                return clock.utc(local) + timedelta(seconds=leap_second)
+            except OverflowError:  # in UTC it lies after the year 9999
+                return None
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,7 +143,8 @@ def from_file(
         if not is_parsed(event):
             count.not_parsed(f"{line.source}:{line.number}")
         if shift and event_time and event.get(event_time):
-            event[event_time] += shift
+            with suppress(OverflowError):  # beside a line of the year 9999 it would be of a year before the first
+                event[event_time] += shift
         times.look(event, f"{line.source}:{line.number}")
         yield (line.source, line.number), event
 
