@@ -33,6 +33,7 @@ RFC5424 = re.compile(
 )
 ELEMENT = re.compile(r'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*)\]')
 PARAMETER = re.compile(r' ([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
+ESCAPED = re.compile(r'\\(["\\\]])')
 RFC3164 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?"
     r"(?:(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]?\d) (?P<clock>\d\d:\d\d:\d\d)|(?P<iso>\d{4}-\d\d-\d\dT\S+)) "
@@ -96,15 +97,11 @@ def _is_priority(pri: str | None) -> bool:
 
 def _parameters(text: str) -> dict[str, Any]:
     """An element's parameters. A name that comes again, which is allowed, has a list."""
-    found: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for name, escaped in PARAMETER.findall(text):
-        value = re.sub(r'\\(["\\\]])', r"\1", escaped)
-        found[name] = value if name not in found else [*_list(found[name]), value]
-    return found
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+        value = ESCAPED.sub(r"\1", escaped) if "\\" in escaped else escaped
+        found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def _in_year(month: str, day: int, time: str, now: datetime, clock: Clock) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,13 @@ def test_an_exception_s_text_is_cut_short(unforeseen: list[Exception]) -> None:
         found.add(error, "a.log:1")
     assert len(found.notes()[0]) < 400
     unforeseen.clear()
+
+
+def test_a_parameter_that_comes_a_hundred_thousand_times_has_them_all() -> None:
+    found = syslog.parse_5424("<13>1 - h a - - [e" + ' a="1" b="2" a="\\"3"' * 50_000 + "]")
+    assert found is not None
+    expected = {"a": ["1", '"3'] * 50_000, "b": ["2"] * 50_000}
+    assert json.loads(found["message"])["e"] == expected
 
 
 def test_as_now_leaves_a_time_where_moving_it_would_end_the_calendar(tmp_path: Path) -> None:
