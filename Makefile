@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ bench-producer: setup ## events a second of one producing process beside AvroSer
 
 bench-follow: setup ## lines of a rotating log against events, with the follower killed
 	@$(BIN)/python -m bench.follow $(BENCH_ARGS)
+
+bench-files: $(VENV)/installed ## CPU of following thousands of files, packed ones and a gzip bomb, without a broker
+	@$(BIN)/python -m bench.many_files $(BENCH_ARGS)
 
 bench-lines: $(VENV)/installed ## what the lines cost each parser that cost it most; fails above 50 ms for 64 KiB
 	@$(BIN)/python -m bench.hostile_lines $(BENCH_ARGS)

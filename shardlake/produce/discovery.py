@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shardlake.errors import BadInput
-from shardlake.produce.content import Content, Key, first_line, identity_of, key_of
+from shardlake.produce.content import Content, Key, first_line, key_of
+from shardlake.produce.known import Known
 from shardlake.produce.tail import (
     Changed,
     Incomplete,
@@ -32,9 +33,9 @@ from shardlake.produce.tail import (
     open_source,
 )
 
-GONE_KEPT = 1000
-"""Contents without a file are remembered, for a packed copy that comes later. The oldest are forgotten."""
 COMPARED_BYTES = 4096
+BUSY_SECONDS = 1.0
+"""A file that grew within so long is asked for more again and again; what has grown of the others a look finds."""
 QUIET_SECONDS = 10.0
 """A rotated or deleted file that did not grow for as long is at its end."""
 
@@ -60,19 +61,29 @@ class Discovery:
     """The contents that the patterns find. None of its methods waits."""
 
     def __init__(self, patterns: list[str], contents: list[Content], say: Callable[[str], None]) -> None:
-        """`contents` are those known from before; `say` gets a line where a file cannot be read, or was truncated."""
+        """`contents` are those known from before; `say` gets a line where a file cannot be read, or was truncated.
+
+        `_busy` are the contents that may have more to read: they grew of late, or their files are not where they were
+        written. Of the others a look says when they have.
+        """
         self.is_behind = False
         self._patterns = patterns
         self._say = say
         self._said: set[str] = set()
         self._skipped: dict[Key, tuple[tuple[int, int], Content | None]] = {}
-        self.live: dict[Key, Content] = {content.key: content for content in contents if content.key}
-        self.gone: list[Content] = [content for content in contents if not content.key]
+        self._known = Known(contents)
+        self._busy: dict[Content, None] = {}
+        self._names: dict[Key, str] = {}
 
     @property
     def contents(self) -> list[Content]:
         """All that are remembered."""
-        return [*self.gone, *self.live.values()]
+        return self._known.all
+
+    @property
+    def live(self) -> dict[Key, Content]:
+        """Those that have a file, by its key."""
+        return self._known.live
 
     def look(self) -> bool:
         """Look at all files. True where a content is new or has moved, so that it should be saved before it is read."""
@@ -80,17 +91,22 @@ class Discovery:
         changed = False
         for key, content in list(self.live.items()):
             if key in found:
-                path, status = found[key]
-                changed |= content.path != path
-                content.path = path
+                name, status = found[key]
+                if self._names.get(key) != name:
+                    changed |= content.path != Path(name)
+                    self._names[key], content.path = name, Path(name)
                 self._open(content, status)
             elif content.tail.source is None:
                 self._let_go(content)
-        for key, (path, status) in found.items():
+            else:
+                self._busy[content] = None
+        for key, (name, status) in found.items():
             if key not in self.live and status.st_size:
-                changed |= self._decide(key, path, status)
+                changed |= self._decide(key, Path(name), status)
         for key in self._skipped.keys() - found.keys():
             del self._skipped[key]
+        for key in self._names.keys() - found.keys():
+            del self._names[key]
         return changed
 
     def read(self, *, is_final: bool = False) -> Iterator[tuple[Content, Piece]]:
@@ -101,8 +117,9 @@ class Discovery:
         there is more to read now.
         """
         self.is_behind = False
-        for content in list(self.live.values()):
+        for content in list(self.live.values() if is_final else self._busy):
             if content.tail.source is None:
+                self._busy.pop(content, None)
                 continue
             try:
                 pieces = content.tail.read()
@@ -112,6 +129,7 @@ class Discovery:
             except OSError as error:
                 self._say_once(f"{content.path} cannot be read: {error.strerror}")
                 continue
+            self._known.note_head(content)
             now = time.monotonic()
             if content.tail.end_bytes != content.grew[0]:
                 content.grew = (content.tail.end_bytes, now)
@@ -119,29 +137,38 @@ class Discovery:
             if not content.tail.is_at_end():
                 self.is_behind = True
             else:
-                yield from self._at_end(content, is_quiet=now - content.grew[1] > QUIET_SECONDS, is_final=is_final)
+                is_quiet = now - content.grew[1] > QUIET_SECONDS
+                yield from self._at_end(content, is_quiet=is_quiet, is_final=is_final)
+                if now - content.grew[1] > BUSY_SECONDS:
+                    self._busy.pop(content, None)
 
-    def _files(self) -> Iterator[tuple[Key, tuple[Path, os.stat_result]]]:
+    def _files(self) -> Iterator[tuple[Key, tuple[str, os.stat_result]]]:
         seen: set[Key] = set()
         for pattern in self._patterns:
             for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - patterns are absolute
-                path = Path(name)
                 try:
-                    status = path.stat()
+                    status = os.stat(name)  # noqa: PTH116 - a Path for each of thousands costs more than the look
                 except OSError:
                     continue
-                if stat.S_ISREG(status.st_mode) and key_of(status) not in seen:
-                    seen.add(key_of(status))
-                    yield key_of(status), (path, status)
+                key = key_of(status)
+                if stat.S_ISREG(status.st_mode) and key not in seen:
+                    seen.add(key)
+                    yield key, (name, status)
 
     def _open(self, content: Content, status: os.stat_result) -> None:
         """Read on where the file has grown. A live log stays open, so that it can be renamed and deleted."""
-        if content.tail.source is not None or content.done == (status.st_size, status.st_mtime_ns):
+        version = (status.st_size, status.st_mtime_ns)
+        if content.tail.source is not None:
+            if content.is_rotated or not content.tail.has_read(version):
+                self._busy[content] = None
+            return
+        if content.done == version:
             return
         source = self._source(content.path)
         if source is None:
             return
         content.tail.attach(source)
+        self._busy[content] = None
         if not content.tail.is_same():
             self._truncated(content)
 
@@ -177,17 +204,20 @@ class Discovery:
         del self._skipped[key]
         content = self._continued(source, path, key) or self._part(source, path, key, version)
         if content is None:
-            taken = {content.identity for content in self.contents}
-            number = next(n for n in range(len(taken) + 1) if identity_of(line, n) not in taken)
-            content = Content.found(identity_of(line, number), path, key, source)
-        self.live[key] = content
+            content = Content.found(self._known.new_identity(line), path, key, source)
+            self._known.add_new(content, source)
+        else:
+            self._known.add(content)
+        self._names[key] = str(path)
+        if content.tail.source is not None:
+            self._busy[content] = None
         return True
 
     def _copied_from(self, source: Source, path: Path) -> Content | None:
         """The content that is there still, and of which this is a copy as far as it goes."""
         size_bytes = source.version()[0]
-        for content in list(self.live.values()):
-            if not has(source, content.tail.head, 0) or (path == content.born and content.is_rotated):
+        for content in self._known.begun_as(source):
+            if content.key is None or (path == content.born and content.is_rotated):
                 continue
             if content.tail.source is not None and not content.tail.is_same():
                 self._truncated(content)
@@ -207,13 +237,12 @@ class Discovery:
         """The content that is gone, and that this file has to where it was read. It has it now."""
         matching = [
             content
-            for content in self.gone
-            if has(source, content.tail.head, 0)
+            for content in self._known.begun_as(source)
+            if content.key is None
             and has(source, content.tail.last, content.tail.offset_bytes - content.tail.last.size_bytes)
         ]
         content = max(matching, key=lambda content: content.tail.offset_bytes, default=None)
         if content is not None:
-            self.gone.remove(content)
             content.path, content.key, content.done = path, key, (0, 0)
             content.tail.attach(source)
         return content
@@ -224,11 +253,10 @@ class Discovery:
 
         The path tells it from a new log that begins as the old one did.
         """
-        for content in self.gone:
+        for content in self._known.begun_as(source):
             is_shorter = source.version()[0] < content.tail.offset_bytes
-            if is_shorter and path != content.born and has(source, content.tail.head, 0):
+            if content.key is None and is_shorter and path != content.born:
                 source.close()
-                self.gone.remove(content)
                 content.path, content.key, content.done = path, key, version
                 return content
         return None
@@ -242,10 +270,8 @@ class Discovery:
         if content.tail.source is not None:
             content.tail.source.close()
         content.tail.attach(None)
-        assert content.key is not None
-        del self.live[content.key]
-        content.key = None
-        self.gone = [*self.gone, content][-GONE_KEPT:]
+        self._busy.pop(content, None)
+        self._known.let_go(content)
 
     def _at_end(self, content: Content, *, is_quiet: bool, is_final: bool) -> Iterator[tuple[Content, Piece]]:
         source = content.tail.source

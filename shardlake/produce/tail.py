@@ -137,11 +137,15 @@ class Tail:
             and has(self.source, self.last, self.offset_bytes - self.last.size_bytes)
         )
 
+    def has_read(self, version: tuple[int, int]) -> bool:
+        """Whether nothing has been written to the source since it was read to its end, where this is its version."""
+        return version == self._version and version[0] == self.end_bytes
+
     def read(self) -> list[Piece]:
         """The lines that have become complete, of a chunk at most. Raises Changed; then nothing of it was used."""
         assert self.source is not None
         version = self.source.version()
-        if version == self._version and version[0] == self.end_bytes:
+        if self.has_read(version):
             return []
         chunk = self.source.read_at(self.end_bytes, CHUNK_BYTES)
         # Looked at after reading: what was the same then had not changed before.
