@@ -23,6 +23,8 @@ from shardlake.errors import BadInput
 from shardlake.produce.content import Content, Key, first_line, key_of
 from shardlake.produce.known import Known
 from shardlake.produce.tail import (
+    MOST_TIMES,
+    Bomb,
     Changed,
     Incomplete,
     Piece,
@@ -72,6 +74,7 @@ class Discovery:
         self._said: set[str] = set()
         self._skipped: dict[Key, tuple[tuple[int, int], Content | None]] = {}
         self._known = Known(contents)
+        self._broken: dict[Path, tuple[int, int]] = {}
         self._busy: dict[Content, None] = {}
         self._names: dict[Key, str] = {}
 
@@ -162,9 +165,9 @@ class Discovery:
             if content.is_rotated or not content.tail.has_read(version):
                 self._busy[content] = None
             return
-        if content.done == version:
+        if content.done == version or self._broken.get(content.path) == version:
             return
-        source = self._source(content.path)
+        source = self._source(content.path, version)
         if source is None:
             return
         content.tail.attach(source)
@@ -172,11 +175,19 @@ class Discovery:
         if not content.tail.is_same():
             self._truncated(content)
 
-    def _source(self, path: Path) -> Source | None:
+    def _source(self, path: Path, version: tuple[int, int] = (-1, -1)) -> Source | None:
         try:
             return open_source(path)
         except Incomplete:
+            self._broken[path] = version
             self._say_once(f"{path} is no complete gzip file; it is read as soon as it is one")
+            return None
+        except Bomb:
+            self._broken[path] = version
+            self._say_once(
+                f"{path} holds more than {MOST_TIMES} times its size and is not followed; "
+                f"to read it all the same: zcat {path} | shardlake produce - --service NAME"
+            )
             return None
         except OSError as error:
             self._say_once(f"{path} cannot be read: {error.strerror}")

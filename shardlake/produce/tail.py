@@ -15,6 +15,10 @@ from shardlake.produce.positions import Mark
 
 CHUNK_BYTES = 1 << 18
 MARK_BYTES = 1024
+FREE_BYTES = 64 << 20
+MOST_TIMES = 200
+"""So many times what was read of it, and the free bytes, a gzip file may hold. Logs are packed to a tenth, and deflate
+packs what is all alike to a thousandth."""
 GZIP_MAGIC = b"\x1f\x8b"
 NOTHING = Mark(0, blake2b(b"", digest_size=8).hexdigest())
 
@@ -27,8 +31,15 @@ class Incomplete(Exception):
     """A gzip file breaks off, or is none: it is still being written, or damaged."""
 
 
+class Bomb(Exception):
+    """A gzip file holds so much more than its size that it is no log."""
+
+
 class Source(Protocol):
     """Bytes of a file by their place."""
+
+    is_fixed: bool
+    """Whether it never changes, so that what was read of it need not be looked at again."""
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """As many as there are."""
@@ -42,6 +53,8 @@ class Source(Protocol):
 
 class PlainSource:
     """A file as it is."""
+
+    is_fixed = False
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -58,22 +71,37 @@ class PlainSource:
 
 
 class GzipSource:
-    """What a gzip file holds, which never changes. Reading backwards unpacks it from its start again."""
+    """What a gzip file holds, which never changes. Reading backwards, but for its first bytes, unpacks it from its
+    start again."""
+
+    is_fixed = True
 
     def __init__(self, file: BinaryIO) -> None:
-        """Reads it to its end once. Raises Incomplete."""
+        """Reads it to its end once. Raises Incomplete, or Bomb as soon as it shows."""
         self._raw, self._file = file, gzip.GzipFile(fileobj=file)
         self._size_bytes = 0
+        self._head = b""
         try:
             while chunk := self._file.read(CHUNK_BYTES):
+                self._head = self._head or chunk[:MARK_BYTES]
                 self._size_bytes += len(chunk)
+                if self._size_bytes > FREE_BYTES + MOST_TIMES * file.tell():
+                    raise Bomb
         except (EOFError, OSError, zlib.error) as error:
             file.close()
             raise Incomplete(str(error)) from error
+        except Bomb:
+            file.close()
+            raise
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:  # noqa: D102 - the protocol's
-        self._file.seek(offset_bytes)
-        return self._file.read(size_bytes)
+        if offset_bytes + size_bytes <= len(self._head):
+            return self._head[offset_bytes : offset_bytes + size_bytes]
+        try:
+            self._file.seek(offset_bytes)
+            return self._file.read(size_bytes)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise Changed from error
 
     def version(self) -> tuple[int, int]:  # noqa: D102
         return self._size_bytes, 0
@@ -83,7 +111,7 @@ class GzipSource:
 
 
 def open_source(path: Path) -> PlainSource | GzipSource:
-    """A regular file's bytes, unpacked where it is gzip. Raises OSError, or Incomplete."""
+    """A regular file's bytes, unpacked where it is gzip. Raises OSError, Incomplete or Bomb."""
     file = path.open("rb", buffering=0)
     return GzipSource(file) if os.pread(file.fileno(), 2, 0) == GZIP_MAGIC else PlainSource(file)
 
@@ -149,7 +177,7 @@ class Tail:
             return []
         chunk = self.source.read_at(self.end_bytes, CHUNK_BYTES)
         # Looked at after reading: what was the same then had not changed before.
-        if not self.is_same():
+        if not self.source.is_fixed and not self.is_same():
             raise Changed
         self._version = version
         pieces = self._split(chunk)
