@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +107,17 @@ class StateFile:
 
     def save(self, state: State) -> None:
         """Replace what was saved; it is on the disk when this returns."""
-        write_durably(self.path, json.dumps({"version": VERSION, **asdict(state)}, indent=1), OWNER_ALONE)
+        # Once a second, of thousands of files: `asdict`, and an indent, take five times as long.
+        content = json.dumps({"version": VERSION, **_members(state)}, default=_members)
+        write_durably(self.path, content, OWNER_ALONE)
 
     def close(self) -> None:
         """Let another follower have it."""
         self._lock.close()
+
+
+def _members(one: State | Place | Mark) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def _state(found: dict[str, Any]) -> State:
