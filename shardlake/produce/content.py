@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from shardlake.produce.positions import Mark, Place
-from shardlake.produce.tail import MARK_BYTES, NOTHING, Piece, Source, Tail, mark
+from shardlake.produce.tail import CHUNK_BYTES, MARK_BYTES, NOTHING, Piece, Source, Tail, mark
 
 Key = tuple[int, int]
 """A file's device and inode, by which it is known while it exists."""
@@ -91,13 +91,13 @@ class Content:
 
 def first_line(source: Source) -> bytes | None:
     """A file's first line, or as much of it as counts, None while it is not complete. Leading NULs are passed over."""
-    offset = 0
+    offset, size = 0, MARK_BYTES
     while True:
-        start = source.read_at(offset, MARK_BYTES)
+        start = source.read_at(offset, size)
         text = start.lstrip(b"\x00")
         if text or not start:
             break
-        offset += len(start)
+        offset, size = offset + len(start), CHUNK_BYTES
     text = source.read_at(offset + len(start) - len(text), MARK_BYTES)
     line, end, _ = text.partition(b"\n")
     return line if end or len(text) == MARK_BYTES else None

@@ -13,7 +13,7 @@ from shardlake.produce import discovery as discovery_module
 from shardlake.produce.content import Content
 from shardlake.produce.discovery import Discovery
 from shardlake.produce.follow import LOOK_SECONDS, MAX_LOOK_SECONDS, rest_seconds
-from shardlake.produce.tail import PlainSource
+from shardlake.produce.tail import CHUNK_BYTES, PlainSource
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +69,14 @@ def test_a_start_with_twice_as_many_files_that_begin_alike_takes_twice_as_many_o
         assert lines == files * 4
         operations.append(done["read_at"] + done["version"])
     assert operations[1] == 2 * operations[0]
+
+
+def test_a_hole_that_a_truncation_left_is_passed_over_in_large_steps(tmp_path: Path, done: Counter[str]) -> None:
+    with (tmp_path / "a.log").open("wb") as file:
+        file.seek(64 * CHUNK_BYTES)
+        file.write(b"one\n")
+    Discovery([str(tmp_path / "*.log")], [], pytest.fail).look()
+    assert done["read_at"] < 4 * 64
 
 
 def test_a_quiet_file_costs_a_look_one_question_and_a_read_none(
