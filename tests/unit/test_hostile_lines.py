@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers import syslog
@@ -44,6 +44,29 @@ def test_whatever_stands_for_a_time_no_parser_fails(text: str, year: int, zone: 
     for time in (text, f"31/Dec/{year:04}:23:59:60 {zone:+05}", f"01/Jan/{year:04}:00:00:00 {zone:+05}"):
         read = reader()
         read(HERE, f'::1 - - [{time}] "GET / HTTP/1.1" 200 1', "file")
+        assert not read.unforeseen.lines
+
+
+SAMPLES = [
+    'a.example:443 ::1 - jo [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8" rt=0.123',
+    '<165>1 2026-11-03T12:00:00Z h app 8 ID47 [ex@32473 ip="1" ip="2" q="a\\"b"][p@1] An event',
+    "<34>Oct 11 22:14:15 mymachine su[12]: 'su root' failed",
+    "2026-11-03T13:00:00.500000+01:00 web1 systemd[1]: Started cron.service.",
+    '{"time":1793707200.5,"level":"warn","http":{"response":{"status_code":503}},"latency_ms":1.5,"msg":"\\ud83d","n":[1]}',
+]
+READERS = [
+    reader(timezone="America/New_York", year=9999),
+    reader(log_format_string='%v:%p %h %l %u %t "%r" %>s %b "%{Referer}i" %{X-Forwarded-For}i %D'),
+    reader(log_format_string="%{msec}t %U%q %T %{x}C"),
+]
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(SAMPLES), st.integers(0, 120), st.integers(0, 120), st.text(max_size=8))
+def test_whatever_stands_within_a_line_no_parser_fails(line: str, start: int, end: int, other: str) -> None:
+    text = (line[:start] + other + line[end:]).encode(errors="backslashreplace").decode()
+    for read in [reader(), *READERS]:
+        read(HERE, text, "file")
         assert not read.unforeseen.lines
 
 
