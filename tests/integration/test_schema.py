@@ -12,7 +12,7 @@ import pytest
 from tests.integration.conftest import Way
 from tests.support import PATIENCE_SECONDS, Topic, copy_pipeline, event, json_in, wait_for, with_fields
 
-# Last: sessions that `jobs finish` ends would go on as further ones, and the jobs are another pipeline's then.
+# Last: what comes for windows that `jobs finish` has closed is late, and the jobs are another pipeline's then.
 pytestmark = [pytest.mark.integration, pytest.mark.thorough, pytest.mark.last, pytest.mark.timeout(1200)]
 
 REGION = {"name": "region", "type": ["null", "string"], "default": None, "doc": "Where it ran."}
