@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.avro.shaded.org.apache.avro.AvroTypeException;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
 import org.apache.flink.table.data.GenericRowData;
@@ -66,6 +67,8 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
             throw error; // says nothing of the record: the job restarts and reads it again
         } catch (Poison error) {
             return row(null, value, error.kind, error.getMessage());
+        } catch (AvroTypeException error) {
+            return row(null, value, error.getClass().getName(), "the jobs' schema lacks its enum's symbol, or its union's branch");
         } catch (Exception | StackOverflowError | OutOfMemoryError error) {
             // The message may hold the value, which may hold PII.
             return row(null, value, error.getClass().getName(), "the bytes are not a record of the schema they name");
