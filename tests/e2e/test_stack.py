@@ -122,7 +122,7 @@ def test_a_taken_port_is_named_with_its_holder_and_nothing_is_started(tmp_path: 
     assert f"{base + 4} (registry)" in output
     assert f"process {os.getpid()}" in output
     assert "--port-base" in output
-    assert set(psutil.Process().children(recursive=True)) == set(before)
+    assert not set(psutil.Process().children(recursive=True)) - set(before)
 
 
 def test_a_server_that_fails_to_start_takes_the_others_with_it(tmp_path: Path) -> None:
