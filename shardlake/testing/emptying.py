@@ -18,6 +18,9 @@ from shardlake.settings import Settings
 from shardlake.stack.stack import Stack
 from shardlake.storage import is_remote, remove
 
+DEAD_MEMBER_SECONDS = 180.0
+"""A killed member's session, and a rebalance that waits for it, pass without any sign of it."""
+
 
 def empty(stack: Stack, settings: Settings) -> None:
     """Bring back the servers that a test killed or stopped; cancel the jobs; delete groups, topics, schemas, the lake
@@ -58,7 +61,7 @@ def _cancel_jobs(cluster: Cluster) -> None:
 
 def _delete_groups(admin: AdminClient) -> None:
     """Delete all groups. A group goes only when the session of its last member, who may have been killed, has ended."""
-    patience, why = Patience(), ""
+    patience, why = Patience(still_seconds=DEAD_MEMBER_SECONDS), ""
     while left := groups.names(admin):
         for future in admin.delete_consumer_groups(left).values():
             try:
