@@ -9,14 +9,18 @@ from confluent_kafka.admin import AdminClient
 
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
+from shardlake.topics import while_moving
 
 REQUEST_SECONDS = 10
 LEAVE_SECONDS = 20
 
 
 def names(admin: AdminClient) -> list[str]:
-    """Of all groups, sorted. Raises KafkaException where a broker does not answer."""
-    return sorted(states(admin))
+    """Of all groups, sorted; a broker that has just started, and loads them yet, is asked again for a while.
+
+    Raises KafkaException where a broker does not answer.
+    """
+    return sorted(while_moving(lambda: states(admin)))
 
 
 def states(admin: AdminClient) -> dict[str, str]:
