@@ -43,7 +43,7 @@ def jobs(settings: Settings) -> Iterator[Finding]:
     # Where nothing is kept, a job that was cancelled or has finished was of other data, or has left nothing to lose.
     if newest_kept is None and last is None and (ended is None or ended["state"] in ("CANCELED", "FINISHED")):
         yield Finding("jobs", True, "none has been started; `shardlake jobs run` does")
-    elif last and newest_kept and last.savepoint.endswith(f"/{newest_kept.name}"):
+    elif last and last.left(newest_kept):
         yield Finding("jobs", True, f"{last.how} on purpose; `shardlake jobs run` goes on")
     elif ended and ended["state"] == "CANCELED":
         yield Finding("jobs", True, "cancelled on purpose; `shardlake jobs run` goes on from the newest checkpoint")

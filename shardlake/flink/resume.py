@@ -55,6 +55,10 @@ class LastEnd:
         """Kept before anybody is told that the job has ended."""
         write_whole(folder / "last.json", json.dumps(asdict(self)))
 
+    def left(self, state: Folder | None) -> bool:
+        """Tell whether this is the state that the application left, and no run since has left a newer one."""
+        return state is not None and self.savepoint.endswith(f"/{state.name}")
+
     def with_closed(self, latest_ms: Mapping[str, int]) -> LastEnd:
         """Close the windows of these jobs up to the latest event times, by topic."""
         closed = {job: dict(of_job) for job, of_job in self.closed.items()}
@@ -79,7 +83,7 @@ def settle(folder: Folder) -> bool:
     The next run resumes from the drain's savepoint, in which files and transactions may wait to become visible.
     """
     last, newest = LastEnd.read(folder), newest_state(folder)
-    if last is None or newest is None or last.how != FINISHING or last.savepoint.endswith(newest.name):
+    if last is None or newest is None or last.how != FINISHING or last.left(newest):
         return False
     if newest.parent.name != "savepoints":
         return False
@@ -143,7 +147,7 @@ def ended_at(folder: Folder, topic: str) -> dict[int, int]:
     Flink commits a source's offsets to the broker without waiting, and an application that ends may not get to it.
     """
     last, newest = LastEnd.read(folder), newest_state(folder)
-    if last is None or newest is None or not last.savepoint.endswith(newest.name):
+    if last is None or newest is None or not last.left(newest):
         return {}
     return offsets_in(newest, topic)
 
@@ -155,10 +159,11 @@ def must_have_ended(settings: Settings) -> None:
     looks for them again, and in S3 at their sizes too.
     """
     last, newest = LastEnd.read(settings.jobs), newest_state(settings.jobs)
-    if newest is None or (last and last.savepoint.endswith(newest.name) and last.how == FINISHED):
+    is_last = last is not None and last.left(newest)
+    if newest is None or (last and is_last and last.how == FINISHED):
         return
     hint = "Run them once more, and end them by `shardlake jobs finish`."
-    if last is None or not last.savepoint.endswith(newest.name):
+    if not is_last:
         raise BadInput(f"The jobs were not ended, and {newest} may name files that are not in the lake yet.", hint)
     if is_remote(settings.lake):
         raise BadInput(f"The jobs were stopped, and {newest} names objects that must stay as they are.", hint)
@@ -180,8 +185,7 @@ def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wante
     newest = newest_state(folder)
     closed = last.closed if last else {}
     named = open_folder(wanted, settings.s3) if wanted else None
-    is_last = last is not None and newest is not None and last.savepoint.endswith(newest.name)
-    if named is None and last and last.how == FINISHED and (newest is None or is_last):
+    if named is None and last and last.how == FINISHED and (newest is None or last.left(newest)):
         begin = {
             topic: {**offsets, **((newest and offsets_in(newest, topic)) or next_offsets.get(topic, {}))}
             for topic, offsets in firsts.items()
