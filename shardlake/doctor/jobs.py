@@ -10,7 +10,7 @@ import requests
 
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS
-from shardlake.flink.failure import MEND, Failure, cause_of
+from shardlake.flink.failure import MEND, Failure, cause_of, completed_ms
 from shardlake.flink.inserts import NAME
 from shardlake.flink.resume import LastEnd, lost_savepoint, newest_state
 from shardlake.flink.tasks import ENDED
@@ -48,17 +48,16 @@ def jobs(settings: Settings) -> Iterator[Finding]:
     elif ended and ended["state"] == "CANCELED":
         yield Finding("jobs", True, "cancelled on purpose; `shardlake jobs run` goes on from the newest checkpoint")
     else:
-        cause = _innermost(settings, ended["jid"]) if ended else "Flink, or the whole stack, was started anew"
+        anew = "Flink, or the whole stack, was started anew"
+        cause = Failure.newest(_ask(settings, f"/jobs/{ended['jid']}/exceptions"), FOLDERS) if ended else anew
         words = f"not running, and nobody has stopped them: {cause or 'Flink names no cause'}"
         yield Finding("jobs", False, words, "`shardlake jobs run` takes up at the newest checkpoint.")
 
 
 def _restarting(settings: Settings, job: dict[str, Any]) -> Finding:
-    """A job that has failed and completed no checkpoint since is in a loop, also while its tasks happen to run."""
-    failed_ms = max((entry["timestamp"] for entry in _failures(settings, job["jid"])), default=0)
-    completed = _completed_ms(_ask(settings, f"/jobs/{job['jid']}/checkpoints"))
-    if failed_ms and failed_ms > completed:
-        words = f"{job['state'].lower()} after a failure: {_innermost(settings, job['jid'])}"
+    exceptions, checkpoints = (_ask(settings, f"/jobs/{job['jid']}/{what}") for what in ("exceptions", "checkpoints"))
+    if failure := Failure.since_checkpoint(exceptions, checkpoints, FOLDERS):
+        words = f"{job['state'].lower()} after a failure: {failure}"
         return Finding("jobs", False, words, f"It goes on by itself once the cause is gone. {MEND}")
     return Finding("jobs", True, f"running: {job['name'].removeprefix(NAME)}")
 
@@ -66,30 +65,13 @@ def _restarting(settings: Settings, job: dict[str, Any]) -> Finding:
 def _checkpoints(settings: Settings, job: dict[str, Any]) -> Finding:
     interval = _ask(settings, f"/jobs/{job['jid']}/checkpoints/config")["interval"] / 1000
     history = _ask(settings, f"/jobs/{job['jid']}/checkpoints")
-    age = time.time() - max(_completed_ms(history), job["start-time"]) / 1000
+    age = time.time() - max(completed_ms(history), job["start-time"]) / 1000
     if age <= max(LATE_INTERVALS * interval, LATE_SECONDS):
         return Finding("checkpoints", True, f"every {interval:g} s, the last {age:.0f} s ago")
     failed = (history.get("latest") or {}).get("failed") or {}
     cause = failed.get("failure_message") or "none has failed either: the tasks are not running, or held up"
     words = f"none has completed for {age:.0f} s, they are due every {interval:g} s: {cause_of(cause)}"
     return Finding("checkpoints", False, words, f"Until one does, nothing new is seen in the lake. {LOG}")
-
-
-def _failures(settings: Settings, job_id: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _ask(settings, f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
-    return found
-
-
-def _innermost(settings: Settings, job_id: str) -> str:
-    """Of the newest failure, the cause that has no further cause, and whose it is."""
-    failures = _failures(settings, job_id)
-    return str(Failure.of(max(failures, key=lambda entry: entry["timestamp"]), FOLDERS)) if failures else ""
-
-
-def _completed_ms(history: dict[str, Any]) -> int:
-    """When a checkpoint has completed last; 0 where none has."""
-    completed = (history.get("latest") or {}).get("completed") or {}
-    return int(completed.get("latest_ack_timestamp", 0))
 
 
 def _ask(settings: Settings, path: str) -> Any:

@@ -152,14 +152,10 @@ class Cluster:
         return whole if len(whole) <= LONGEST_CAUSE else f"{whole[: LONGEST_CAUSE // 2]} … {causes[-1][:LONGEST_CAUSE]}"
 
     def failure(self, job_id: str) -> Failure | None:
-        """What made the job fail since it completed its last checkpoint, None where nothing did."""
-        history = self._get_known(f"/jobs/{job_id}/exceptions", {}).get("exceptionHistory", {}).get("entries", [])
+        """Return the job's failure since its last completed checkpoint, None where there is none."""
+        exceptions = self._get_known(f"/jobs/{job_id}/exceptions", {})
         checkpoints = self._get_known(f"/jobs/{job_id}/checkpoints", {})
-        completed = (checkpoints.get("latest") or {}).get("completed") or {}
-        newest = max(history, key=lambda entry: entry["timestamp"], default=None)
-        if newest is None or newest["timestamp"] <= completed.get("latest_ack_timestamp", 0):
-            return None
-        return Failure.of(newest, FOLDERS)
+        return Failure.since_checkpoint(exceptions, checkpoints, FOLDERS)
 
     def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
         """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""

@@ -1,4 +1,4 @@
-"""What made an application fail, from Flink's account of an exception: the cause's own line, and whose it is."""
+"""A job's failure as Flink's REST API tells of it: the exception's own line, and whose code raised it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,36 @@ class Failure:
         behind = tuple(dict.fromkeys(_SINK.findall(str(entry.get("taskName") or ""))))
         return cls(cause_of(stacktrace), where, behind)
 
+    @classmethod
+    def newest(cls, exceptions: Mapping[str, Any], folders: Iterable[str]) -> Failure | None:
+        """Read Flink's answer about a job's exceptions; None where there is none."""
+        entry = _newest(exceptions)
+        return cls.of(entry, folders) if entry else None
+
+    @classmethod
+    def since_checkpoint(
+        cls, exceptions: Mapping[str, Any], checkpoints: Mapping[str, Any], folders: Iterable[str]
+    ) -> Failure | None:
+        """Read the failure that no completed checkpoint has followed: the job is in a loop, also while its tasks happen
+        to run. None where the job has come through."""
+        entry = _newest(exceptions)
+        return cls.of(entry, folders) if entry and entry["timestamp"] > completed_ms(checkpoints) else None
+
     def __str__(self) -> str:
         """`TypeError: … (flink_jobs/risk.py, line 6)`; without such a line, the tables and topics behind the task."""
         place = self.where or (f"in the task that writes {', '.join(self.behind)}" if self.behind else "")
         return f"{self.cause} ({place})" if place else self.cause
+
+
+def completed_ms(checkpoints: Mapping[str, Any]) -> int:
+    """Read from Flink's answer about a job's checkpoints when the last one was completed; 0 where none was."""
+    completed = (checkpoints.get("latest") or {}).get("completed") or {}
+    return int(completed.get("latest_ack_timestamp", 0))
+
+
+def _newest(exceptions: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    entries = exceptions.get("exceptionHistory", {}).get("entries", [])
+    return max(entries, key=lambda entry: entry["timestamp"], default=None)
 
 
 def cause_of(stacktrace: str) -> str:

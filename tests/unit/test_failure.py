@@ -51,6 +51,19 @@ def test_any_other_exception_is_named_with_what_the_task_writes() -> None:
     assert str(Failure.of({"stacktrace": JAVA, "taskName": None}, FOLDERS)) == cause
 
 
+@pytest.mark.parametrize(("completed_ms", "is_failing"), [(None, True), (7, True), (8, False), (9, False)])
+def test_a_failure_counts_until_a_checkpoint_has_followed(completed_ms: int | None, is_failing: bool) -> None:
+    entries = [{"timestamp": 4, "stacktrace": "older"}, {"timestamp": 8, "stacktrace": "a.b.Error: newest"}]
+    latest = {"completed": None if completed_ms is None else {"latest_ack_timestamp": completed_ms}}
+    found = Failure.since_checkpoint({"exceptionHistory": {"entries": entries}}, {"latest": latest}, FOLDERS)
+    assert (str(found) if found else None) == ("a.b.Error: newest" if is_failing else None)
+
+
+def test_a_job_that_has_never_failed_has_no_failure() -> None:
+    assert Failure.since_checkpoint({}, {"latest": None}, FOLDERS) is None
+    assert Failure.newest({"exceptionHistory": {"entries": []}}, FOLDERS) is None
+
+
 @pytest.mark.parametrize(
     ("stacktrace", "cause"),
     [
