@@ -5,15 +5,14 @@ JSON, replaced as a whole (write, fsync, rename), and held by one follower at a 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
+from shardlake.lock import Held, Lock
 
 VERSION = 1
 NEW_STATE = "Give another --state FILE, or delete this one to read every file from its start."
@@ -72,21 +71,13 @@ class StateFile:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = path.with_name(f"{path.name}.lock").open("a+b")
+            self._lock = Lock(path.with_name(f"{path.name}.lock"))
+        except Held as held:
+            msg = f"Another follower, process {held.holder}, keeps its places in {path}."
+            raise Unavailable(msg, "End it first, or give this one a --state FILE of its own.") from None
         except OSError as error:
             msg = f"The state file {path} cannot be written: {error.strerror}."
             raise BadInput(msg, "Name one that can, with --state FILE.") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            holder = self._lock.read().decode() or "unknown"
-            self._lock.close()
-            msg = f"Another follower, process {holder}, keeps its places in {path}."
-            raise Unavailable(msg, "End it first, or give this one a --state FILE of its own.") from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()).encode())
-        self._lock.flush()
 
     def load(self, topic: str, topic_id: str) -> State | None:
         """What was saved, None where nothing was. Raises BadInput where it is damaged or of another topic."""
@@ -113,7 +104,7 @@ class StateFile:
 
     def close(self) -> None:
         """Let another follower have it."""
-        self._lock.close()
+        self._lock.release()
 
 
 def _members(one: State | Place | Mark) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import psutil
 from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.install import layout
+from shardlake.lock import Lock
 from shardlake.pii import KEY_FILE, taskmanager_environment
 from shardlake.process import identity
 from shardlake.progress import Work, of_processes
@@ -29,7 +30,7 @@ from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.java import TEMPORARY
 from shardlake.stack.kafka import kafka
-from shardlake.stack.lock import DataLock
+from shardlake.stack.lock import lock_data
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
 from shardlake.stack.s3 import BUCKET, own_s3, s3
@@ -77,7 +78,7 @@ class Stack:
         self._short_lived = short_lived
         self._pii: dict[str, str] = {}
         self._ended: set[str] = set()
-        self._lock: DataLock | None = None
+        self._lock: Lock | None = None
         self._work = Work(lambda: of_processes(server.pid for server in self.servers.values()))
 
     def __enter__(self) -> Stack:
@@ -181,7 +182,7 @@ class Stack:
             msg = f"Only {memory_gb:.1f} GB of memory are free; the stack needs {NEEDED_MEMORY_GB} GB."
             raise Unavailable(msg, "Close other programs and try again.")
         self.data.mkdir(parents=True, exist_ok=True)
-        self._lock = DataLock(self.data)
+        self._lock = lock_data(self.data)
         disk_gb = shutil.disk_usage(self.data).free / 1e9
         if disk_gb < NEEDED_DISK_GB:
             msg = f"{self.data} has only {disk_gb:.1f} GB of free disk; the stack needs {NEEDED_DISK_GB} GB."

@@ -14,7 +14,7 @@ import pytest
 
 from shardlake.errors import Unavailable
 from shardlake.process import identity
-from shardlake.stack.lock import DataLock
+from shardlake.stack.lock import lock_data
 from shardlake.stack.stack import find
 
 pytestmark = pytest.mark.unit
@@ -55,22 +55,22 @@ def test_no_process_has_no_identity_and_two_have_two() -> None:
 
 
 def test_a_data_folder_has_one_stack(tmp_path: Path) -> None:
-    lock = DataLock(tmp_path)
+    lock = lock_data(tmp_path)
     with pytest.raises(Unavailable, match=f"process {os.getpid()}"):
-        DataLock(tmp_path)
+        lock_data(tmp_path)
     lock.release()
-    DataLock(tmp_path).release()
+    lock_data(tmp_path).release()
 
 
 def test_a_data_folder_is_free_once_its_launcher_is_killed(tmp_path: Path) -> None:
     program = (
-        "from pathlib import Path; from shardlake.stack.lock import DataLock; "
-        f"held = DataLock(Path({str(tmp_path)!r})); print(); input()"
+        "from pathlib import Path; from shardlake.stack.lock import lock_data; "
+        f"held = lock_data(Path({str(tmp_path)!r})); print(); input()"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout
         child.stdout.readline()
         with pytest.raises(Unavailable, match=f"process {child.pid}"):
-            DataLock(tmp_path)
+            lock_data(tmp_path)
         child.kill()
-    DataLock(tmp_path).release()
+    lock_data(tmp_path).release()
