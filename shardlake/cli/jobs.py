@@ -58,7 +58,7 @@ def start(
     from shardlake.flink.submit import Submission
     from shardlake.flink.taking_up import TakingUp
     from shardlake.lake.tables import must_be_in_place
-    from shardlake.topics import names, offsets, topic_id
+    from shardlake.topics import names, offsets, topic_ids
 
     chosen = choose(pipeline, jobs, options)
     patiently(lambda: must_be_in_place(settings.lake), "the lake's server")
@@ -75,7 +75,7 @@ def start(
     held = patiently(lambda: accounted_for(pipeline, settings), "the broker and the lake's server")
     there = patiently(lambda: names(servers), "the broker")
     made = [topic.name for topic in pipeline.on_broker if topic.name in there]
-    ids = patiently(lambda: {name: topic_id(servers, name) for name in made}, "the broker")
+    ids = patiently(lambda: topic_ids(servers, made), "the broker")
     taking_up = TakingUp(pipeline, settings, ids, firsts, held, savepoint)
     taking_up.must_be_the_same_topics()
     begin = next_start(settings, firsts, held, savepoint)

@@ -24,8 +24,7 @@ def taking_up(pipeline: Pipeline, settings: Settings) -> Iterator[Finding]:
     there = topics.names(servers)
     sources = [topic.name for topic in pipeline.sources if topic.name in there]
     firsts = {name: {p: first for p, (first, _) in topics.offsets(servers, name).items()} for name in sources}
-    ids = {name: topics.topic_id(servers, name) for name in sources}
-    one = TakingUp(pipeline, settings, ids, firsts, {})
+    one = TakingUp(pipeline, settings, topics.topic_ids(servers, sources), firsts, {})
     state = newest_state(settings.jobs)
     anew = [f"{found.topic} was made anew: {found.words}" for found in one.made_anew()]
     if anew:
