@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shardlake import names
+
 PREFIX = "__connect.errors."
 TOPIC = PREFIX + "topic"
 PARTITION = PREFIX + "partition"
@@ -43,7 +45,6 @@ MAX_LONG = (1 << 63) - 1
 Header = tuple[str, bytes | None]
 Headers = Sequence[tuple[str, bytes | str | None]]
 _LOOKS_LIKE_OURS = re.compile(f"(?:{re.escape(ORIGINAL)})*(?:{'|'.join(map(re.escape, OURS))})")
-_TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _NUMBER = re.compile("-?[0-9]{1,19}")
 
 
@@ -153,7 +154,7 @@ def _number(
 
 def _topic_name(text: str) -> str:
     """Raises ValueError where no topic can have it."""
-    if not _TOPIC_NAME.fullmatch(text):
+    if not names.TOPIC.fullmatch(text):
         msg = f"{TOPIC} names no topic"
         raise ValueError(msg)
     return text
