@@ -53,12 +53,12 @@ class Scene:
 
     def kill(self) -> None:
         """End the jobs without a savepoint, wherever they are."""
-        servers = self.stack.stack.servers
-        servers["taskmanager"].kill()
-        servers["jobmanager"].kill()
+        servers = self.stack.stack
+        for name in ("taskmanager", "jobmanager"):
+            servers.servers[name].kill()
         for name in ("jobmanager", "taskmanager"):
-            self.stack.stack.restart(name)
-            wait_for(servers[name].is_ready, f"the {name} again")
+            servers.restart(name)
+            servers.await_ready(name)
 
     def finish(self) -> None:
         self.stack.shardlake("jobs", "finish")
