@@ -29,8 +29,8 @@ SCHEMA = "value.avro-dead-letter.schema"
 
 WAY_ON = (
     "Put it back as it was; or run it as it was, end it by `shardlake jobs finish`, and run the new one, which begins "
-    "with nothing kept: the window that is open then is written in two rows, and a join, a deduplication or a ranking "
-    "knows nothing of what came before."
+    "with nothing kept: what still comes for the window that is open then is listed as late, and a join, a "
+    "deduplication or a ranking knows nothing of what came before."
 )
 
 
