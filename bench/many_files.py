@@ -29,7 +29,7 @@ SETTLING_SECONDS = 4.0
 
 
 class NoBroker:
-    """Acknowledges at once."""
+    """A stand-in for the delivery to a broker: it acknowledges each value at once."""
 
     account = SimpleNamespace(failed=0, unknown=0)
     sent = 0
@@ -58,7 +58,7 @@ def follower(pattern: Path, state: Path) -> tuple[Follower, NoBroker]:
 
 
 def cpu_seconds(one: Follower, idle_seconds: float) -> float:
-    """What it takes until nothing came for so long."""
+    """Follow the files until nothing has come for a while, and return what that cost."""
     began = time.thread_time()
     one.run(idle_seconds, lambda: None)
     return time.thread_time() - began
@@ -105,7 +105,7 @@ def bomb(folder: Path, unpacked_mib: int) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Follow folders of many files, and print what a start and an idle second cost."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--files", type=int, nargs="*", default=[750, 1_500, 3_000])
     arguments.add_argument("--packed", type=int, nargs="*", default=[16, 32, 64], metavar="MIB")

@@ -1,4 +1,4 @@
-"""An exception that a parser did not foresee: the line is none of that parser's, and the summary says why.
+"""Exceptions that a parser did not foresee: the parser has not taken the line, and the summary says why.
 
 Another parser may still take the line. Where none does, it is kept whole, as any other line that is not parsed.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 SHOWN_LETTERS = 100
-"""Of an exception's own text, which may hold the line."""
+"""A note shows so much of an exception's text, which may hold the whole line."""
 
 
 @dataclass(slots=True)

@@ -21,20 +21,20 @@ ESCAPED = re.compile(rb"\\.", re.DOTALL)
 SPACE = re.compile(r"\s")
 BYTES = bytes(range(256))
 SPACES = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
-"""Of ASCII, what `\\s` matches."""
+"""The ASCII letters that `\\s` matches."""
 
 
 def _ones(wanted: Iterable[int]) -> bytes:
-    """For `bytes.translate`: the digit 1 for these, 0 for all others."""
+    """Return a table for `bytes.translate` that makes the digit 1 of the wanted bytes, and 0 of all others."""
     return bytes(b"01"[byte in wanted] for byte in BYTES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """What a field may look like: `pattern`, which is `least` bytes or more, of those that `ones` makes a 1.
+    """A field's form. The field matches `pattern`, and has at least `least` bytes, of those that `ones` makes a 1.
 
-    In one in quotes a letter behind a backslash is as any other, and the backslash is never the last; in a bare one
-    there is no space of Unicode's either.
+    In a quoted field a letter behind a backslash is as any other, and the backslash is never the last letter. A bare
+    field has none of Unicode's spaces either.
     """
 
     pattern: str
@@ -57,7 +57,7 @@ class Template:
     """Texts and fields in the order of a line. Space at the line's end belongs to none."""
 
     def __init__(self, parts: Iterable[str | Shape]) -> None:
-        """Fields are shapes."""
+        """The parts are in the order of a line: a string stands for itself, a Shape for a field."""
         self._parts = list(_joined(parts))
         self._pattern = re.compile(pattern_of(self._parts)) if _has_one_way(self._parts) else None
         texts = b"".join(part for part in self._parts if isinstance(part, bytes))
@@ -65,14 +65,14 @@ class Template:
         self._shapes = {part for part in self._parts if isinstance(part, Shape)}
 
     def groups(self, line: str) -> list[str] | None:
-        """What each field has of the line; None where the line does not fit."""
+        """Return the text of each field in the line, None where the line does not fit the template."""
         if self._pattern is not None:
             match = self._pattern.fullmatch(line)
             return None if match is None else list(match.groups())
         return self.by_places(line)
 
     def by_places(self, line: str) -> list[str] | None:
-        """The same, for any template."""
+        """Do what `groups` does, for a template of any form."""
         raw = line.encode(errors="surrogatepass")
         size = len(raw)
         fits = self._fits(line, raw)
@@ -130,7 +130,7 @@ def pattern_of(parts: Iterable[bytes | Shape]) -> str:
 
 
 def _has_one_way(parts: Sequence[bytes | Shape]) -> bool:
-    """Whether behind each field comes a letter that it cannot hold."""
+    """Tell whether each field is followed by a letter that the field cannot hold."""
     behind = [*parts[1:], b" "]
     return all(
         isinstance(after, bytes) and not all(part.ones[byte] == ord("1") for byte in after)

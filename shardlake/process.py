@@ -6,7 +6,8 @@ from pathlib import Path
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 _START_TICKS = 19
-"""Of the fields of /proc/PID/stat behind the program's name, which may hold spaces and brackets: see proc(5)."""
+"""The place of a process's start in /proc/PID/stat, counted behind the program's name, which may hold spaces and
+brackets: see proc(5)."""
 
 
 def identity(pid: int) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LINE = "\t"
 LINES = "\n\t"
-"""What a line, and several, may hold besides."""
+"""Control characters that may stay in one line of text, and in several."""
 
 
 def visible(text: str, keep: str = "") -> str:

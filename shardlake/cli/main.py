@@ -132,7 +132,7 @@ def _disk_full(error: Exception) -> Unavailable | None:
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """As Python does; the message may quote anybody's text."""
+    """Write a traceback as Python does, with control characters visible: its message may quote anybody's text."""
     sys.stderr.write(visible("".join(format_exception(kind, error, traceback)), LINES))
 
 

@@ -195,7 +195,7 @@ def _use(pid: int) -> dict[str, Any]:
 
 
 def _follow(files: list[Path], lines: int) -> None:
-    """What is written to them, until Ctrl-C."""
+    """Yield each line that is written to the logs, until Ctrl-C."""
     command = ["tail", "-n", str(lines), "-F", *map(str, files)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace", preexec_fn=die_with_parent()

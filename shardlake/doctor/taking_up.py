@@ -1,4 +1,4 @@
-"""What the next `jobs run` would refuse: another topic of the same name, and records that are gone unread."""
+"""Findings for which the next `jobs run` would refuse: another topic of a name, and records that are gone unread."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ NAME = "shardlake: "
 Jobs = Mapping[str, Mapping[str, str]]
 """The options of each job, by its name."""
 Closed = Mapping[str, Mapping[str, int]]
-"""By job and topic, the latest event time in milliseconds of the windows that a `jobs finish` has fired."""
+"""The latest event time, in milliseconds, of the windows that a `jobs finish` has fired, by job and topic."""
 
 Writers = Mapping[str, tuple[str, ...]]
 """The jobs that write each sink, by its name without quotes."""

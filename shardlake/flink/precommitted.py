@@ -56,7 +56,7 @@ class Step:
 
 
 class Outcome(Enum):
-    """What became of a transaction. `UNKNOWN` where the log does not hold it, or may not be read."""
+    """The end of a transaction. It is `UNKNOWN` where the log does not hold it, or may not be read."""
 
     OPEN = "open"
     COMMITTED = "committed"
@@ -86,7 +86,7 @@ def _committables(content: bytes, topic: str) -> Iterator[Precommitted]:
 
 
 def outcome(one: Precommitted, steps: Iterable[Step]) -> Outcome:
-    """What the steps of its transactional id, in their order, say of a transaction."""
+    """Tell how a transaction ended, by the steps of its transactional id in their order."""
     found = Outcome.UNKNOWN
     for step in steps:
         if (step.producer_id, step.epoch, step.state) == (one.producer_id, one.epoch, ONGOING):
@@ -99,7 +99,7 @@ def outcome(one: Precommitted, steps: Iterable[Step]) -> Outcome:
 
 
 def outcomes(bootstrap_servers: str, state: Folder, names: Iterable[str]) -> dict[Precommitted, Outcome]:
-    """What became of each transaction that a checkpoint has precommitted. The broker is asked only if there is one.
+    """Tell how each transaction ended that a checkpoint has precommitted. The broker is asked only if there is one.
 
     Raises Unavailable where it does not answer in time.
     """

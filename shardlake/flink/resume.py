@@ -33,7 +33,7 @@ EARLIEST = -2
 _SPLIT = struct.Struct(">iqq")
 _HEADER = struct.Struct(">iiq")
 _LATEST = re.compile(rb"latest-event-time/([\w.-]+)/(\d+);")
-"""As EventsSource.java keeps it in the state."""
+"""The text that EventsSource.java keeps in the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def splits_in(state: Folder, topic: str) -> dict[int, int]:
 
 
 def latest_event_times(state: Folder) -> dict[str, int]:
-    """By topic, the latest event time, in milliseconds, of what the run read that left this savepoint."""
+    """Return the latest event time, in milliseconds, that the run of this savepoint had read of each topic."""
     found: dict[str, int] = {}
     for file in state.iterdir():
         for topic, ms in _LATEST.findall(file.read_bytes()):

@@ -1,5 +1,5 @@
-"""What `jobs run` holds against the broker before it submits: that the topics are those that the state is of, and that
-they still have what the jobs have not read."""
+"""`jobs run` asks the broker two things before it submits: whether the topics are those that the state is of, and
+whether they still have what the jobs have not read."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TakingUp:
                 raise BadInput(_refusal(what, one), _hint(self.settings))
 
     def made_anew(self) -> list[MadeAnew]:
-        """Those of the topics that the jobs read which are other ones than what there is to go on from is of."""
+        """Return the topics that the jobs read and that were made anew since the state, or the lake, was written."""
         return [one for _, notes in self._notes() for one in made_anew(notes, self._read)]
 
     @property
@@ -56,7 +56,7 @@ class TakingUp:
         return {topic.name: self.ids[topic.name] for topic in self.pipeline.sources if topic.name in self.ids}
 
     def gaps(self, begin: Start) -> list[Gap]:
-        """What a run from there would pass over, because the topics no longer have it."""
+        """Return the offsets that a run from there would pass over, because the topics no longer have them."""
         state = self._state(begin)
         noted = topic_ids.read(self.settings.jobs / FILE)
         found: list[Gap] = []
@@ -98,8 +98,10 @@ class TakingUp:
         return said
 
     def _transactions(self, begin: Start) -> dict[Precommitted, Outcome]:
-        """What became of what the state has precommitted. A stop commits before it ends; what is open still, or was
-        so a moment ago, is committed by the run."""
+        """Return what became of each transaction of the state.
+
+        A stop commits before it ends. The run commits what is open still, or was open a moment ago.
+        """
         state = self._state(begin)
         last = LastEnd.read(self.settings.jobs)
         if begin.resume_from is None or state is None or (last and last.left(state)):
@@ -144,7 +146,7 @@ class TakingUp:
         return Noted(self.ids[name], old.noted if old and is_same else now, dict(self.firsts.get(name, {})))
 
     def _notes(self) -> list[tuple[str, Mapping[str, Noted]]]:
-        """What keeps a note, in words, and the note; [] where there is nothing to go on from."""
+        """Return each note of topics' ids, after the name of the place that keeps it; [] where nothing was kept."""
         if not self.goes_on:
             return []
         jobs = self.settings.jobs

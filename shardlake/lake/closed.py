@@ -1,4 +1,4 @@
-"""What SQL that anybody may have written is let do: read the tables that it is given, and nothing else.
+"""SQL that anybody may have written reads the tables that it is given, and does nothing else.
 
 DuckDB takes a COPY or an INSERT within the WITH of a SELECT, runs SQL that is handed to it as text, reads any file, and
 fetches extensions. So the query's own tree is looked at first; then DuckDB plans it without any file, and runs it with

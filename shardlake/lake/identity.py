@@ -1,4 +1,7 @@
-"""Whether lake, runs and what was read are of one topic: after a topic is made anew, its places name other records."""
+"""The check that the lake, the runs and the records that were read are of one topic.
+
+After a topic was made anew, its offsets name other records.
+"""
 
 from __future__ import annotations
 

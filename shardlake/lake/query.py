@@ -72,7 +72,7 @@ def query(sql: str, tables: list[LakeTable], *, count_reads: bool = False) -> An
 
 
 def _run(sql: str, read: dict[LakeTable, list[Folder]]) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """What the query gives over these files of tables, the only ones that it can open."""
+    """Run the query over these files of tables, the only ones that it can open; columns and rows."""
     with (
         TemporaryDirectory(prefix="shardlake-query-") as spill,
         database(table.folder for table in read) as connection,

@@ -136,7 +136,7 @@ def test_a_finish_that_is_killed_at_its_end_is_taken_up(scene: Scene) -> None:
 
 
 def steps(seed: int) -> Iterator[tuple[str, list[int]]]:
-    """What is done, and with which seconds: some produced, run, ended in one of three ways, three to five times."""
+    """Yield each act and its seconds. Three to five times: produce some, run, and stop, kill or finish."""
     chance = random.Random(seed)
     for _ in range(chance.randint(3, 5)):
         start = chance.randrange(-20 * MINUTE, 40 * MINUTE)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was synced, and what its folder held then."""
+    """Record each file that is synced, and for a folder which files it held then."""
     found: list[str] = []
     fsync = os.fsync
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 
 class Admin:
-    """It gives one answer after the other: errors, and the groups once there is none."""
+    """An admin client that answers with each of the errors, and then with the groups."""
 
     def __init__(self, *errors: int) -> None:
         self._errors: Iterator[int] = iter(errors)

@@ -27,7 +27,7 @@ Window = tuple[int, int, int]
 
 @dataclass
 class Run:
-    """What a checkpoint keeps of a run, and what is visible with it."""
+    """A run's state, which a checkpoint keeps, and the outputs that become visible with the checkpoint."""
 
     offset: int = 0
     closed_until: int = NEVER
