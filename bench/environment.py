@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
-from shardlake.settings import cache_folder
+from shardlake.folders import cache_folder
 
 
 def environment(lock: Path, name: str) -> Path:

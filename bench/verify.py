@@ -27,12 +27,12 @@ from bench.samples import write
 from shardlake import pii
 from shardlake.cli.lake import recounts
 from shardlake.flink.resume import ended_at
+from shardlake.folders import running_stack as described
 from shardlake.lake.evidence import Evidence, collect
 from shardlake.lake.masks import Masks
 from shardlake.lake.tables import LakeTable, lake_tables
 from shardlake.lake.verdict import Verdict
 from shardlake.lake.verify import verify
-from shardlake.settings import running_stack as described
 from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]

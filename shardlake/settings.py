@@ -6,77 +6,33 @@ passed on. An environment variable wins, and so the same commands work against s
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from shardlake import compose
 from shardlake.errors import BadInput, Unavailable
+from shardlake.folders import running_stack, state_folder
 from shardlake.storage import S3, Folder, open_folder
 
-STACK_FILE = "stack.json"
-DEFAULT_PORT_BASE = 9090
 SECRET = {"s3_secret_key", "s3_session_token"}
 """What of the settings is told to nobody: each process reads these for itself."""
 
 
-def local_state_folder(pipeline: Path | None = None) -> Path:
-    """Where the local stack leaves its addresses: SHARDLAKE_STATE, or `.shardlake` in the pipeline's folder."""
-    return Path(os.environ.get("SHARDLAKE_STATE") or (pipeline or Path.cwd()) / ".shardlake").resolve()
+def _of_stack() -> dict[str, Any]:
+    """Return the settings of the stack that is meant, by the names of their fields; {} where no stack runs."""
+    if compose.is_wanted():
+        return {**compose.settings(Path(os.environ.get("SHARDLAKE_PIPELINE", "")))}
+    settings: dict[str, Any] = running_stack(state_folder()).get("settings", {})
+    return settings
 
 
-def state_folder(pipeline: Path | None = None) -> Path:
-    """Where commands keep what they know of the servers that are meant: for containers it is a folder of their own, so
-    that none takes the local stack's for theirs."""
-    local = local_state_folder(pipeline)
-    return local / "compose" if compose.is_wanted() else local
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept between clones: SHARDLAKE_CACHE, or `shardlake` in the user's cache folder."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("SHARDLAKE_CACHE") or base / "shardlake")
-
-
-def running_stack(state: Path) -> dict[str, Any]:
-    """What the stack that was started last says of itself, {} where there is none."""
-    try:
-        found: dict[str, Any] = json.loads((state / STACK_FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return found
-
-
-class _StackFile(PydanticBaseSettingsSource):
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        if compose.is_wanted():
-            return {**compose.settings(Path(os.environ.get("SHARDLAKE_PIPELINE", "")))}
-        values: dict[str, Any] = running_stack(state_folder()).get("settings", {})
-        return values
-
-
-class _StackS3(_StackFile):
-    """The running stack's own S3 and its keys: with others, which the environment may hold for another one, nobody
-    would be let in. Not where the environment names another lake."""
-
-    def __call__(self) -> dict[str, Any]:
-        if os.environ.get("LAKE_URL"):
-            return {}
-        own = super().__call__()
-        return {str(Settings.model_fields[name].alias): value for name, value in own.items() if name.startswith("s3_")}
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Where everything is. Each field's environment variable is its alias."""
 
-    model_config = SettingsConfigDict(populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(populate_by_name=True, extra="ignore", frozen=True)
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", alias="KAFKA_BOOTSTRAP_SERVERS")
     schema_registry_url: str = Field("http://127.0.0.1:9094/apis/ccompat/v7", alias="SCHEMA_REGISTRY_URL")
@@ -103,25 +59,22 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the running stack, whose own S3 comes before the environment's."""
-        return init_settings, _StackS3(settings_cls), env_settings, _StackFile(settings_cls)
-
-    @classmethod
     def read(cls, **values: Any) -> Settings:
-        """Settings from all sources. Raises BadInput naming the variable that is wrong."""
+        """Merge `values`, the environment and the running stack's settings; the first that has a setting wins.
+
+        The running stack's own S3 wins over the environment, whose keys may be those of another S3, unless the
+        environment names another lake. Raises BadInput with the name of the variable that is wrong.
+        """
+        stack = _of_stack()
+        variables = {name: str(field.alias) for name, field in cls.model_fields.items()}
+        environment = {name: os.environ[variable] for name, variable in variables.items() if variable in os.environ}
+        s3 = {} if os.environ.get("LAKE_URL") else {name: value for name, value in stack.items() if name[:3] == "s3_"}
         try:
-            return cls(**values)
+            return cls(**{**stack, **environment, **s3, **values})
         except ValidationError as error:
             first = error.errors()[0]
-            msg = f"The setting {first['loc'][0]} is wrong: {first['msg']}."
+            name = str(first["loc"][0])
+            msg = f"The setting {variables.get(name, name)} is wrong: {first['msg']}."
             raise BadInput(msg, "See `docs/settings.md`.") from error
 
     def must_name_a_broker(self) -> None:

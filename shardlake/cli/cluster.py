@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shardlake.settings import Settings, running_stack, state_folder
+from shardlake.folders import running_stack, state_folder
+from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from shardlake.flink.cluster import Cluster

@@ -21,8 +21,9 @@ from shardlake.cli.output import err, out, styled
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import OwnS3, PortBase
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.folders import DEFAULT_PORT_BASE, running_stack, state_folder
 from shardlake.pipeline import Pipeline
-from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
+from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from rich.text import Text

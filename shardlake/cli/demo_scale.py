@@ -21,9 +21,10 @@ from shardlake.cli.output import err, styled
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
 from shardlake.errors import ShardlakeError
+from shardlake.folders import DEFAULT_PORT_BASE, state_folder
 from shardlake.patience import stretch
 from shardlake.pipeline import Pipeline
-from shardlake.settings import DEFAULT_PORT_BASE, Settings, state_folder
+from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -9,7 +9,7 @@ import typer
 
 from shardlake.cli.output import out, print_json, styled
 from shardlake.cli.stack import PortBase
-from shardlake.settings import DEFAULT_PORT_BASE
+from shardlake.folders import DEFAULT_PORT_BASE
 
 
 def doctor(

@@ -14,8 +14,8 @@ from shardlake.cli.output import add_row, err, new_table, out, print_json
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
 from shardlake.errors import BadInput, ShardlakeError
+from shardlake.folders import DEFAULT_PORT_BASE
 from shardlake.pipeline import Pipeline
-from shardlake.settings import DEFAULT_PORT_BASE
 
 if TYPE_CHECKING:
     from shardlake.faults.report import Report

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from shardlake import topic_ids
 from shardlake.cli.cluster import cluster_of
 from shardlake.errors import ShardlakeError
+from shardlake.folders import state_folder
 from shardlake.patience import Patience
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings, state_folder
+from shardlake.settings import Settings
 from shardlake.storage import as_url, beside
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from shardlake.cli.output import err
-from shardlake.settings import state_folder
+from shardlake.folders import state_folder
 
 if TYPE_CHECKING:
     from shardlake.produce.sending import Sending

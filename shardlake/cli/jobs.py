@@ -12,9 +12,10 @@ from shardlake.cli.cluster import cluster_of
 from shardlake.cli.finish import drain, end, plan_drain, running
 from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
 from shardlake.errors import ShardlakeError
+from shardlake.folders import state_folder
 from shardlake.patience import patiently
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings, state_folder
+from shardlake.settings import Settings
 from shardlake.terminal import visible
 
 app = typer.Typer(no_args_is_help=True, help="The pipeline's jobs, as one Flink application.")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from shardlake.cli.output import err
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.folders import running_stack, state_folder
 from shardlake.patience import SAID
-from shardlake.settings import running_stack, state_folder
 
 LOOK_SECONDS = 0.05
 ERROR = "error: "

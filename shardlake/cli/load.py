@@ -14,8 +14,9 @@ from shardlake import compose
 from shardlake.cli.output import add_row, err, new_table, out, print_json
 from shardlake.cli.stack import PortBase
 from shardlake.errors import BadInput, ShardlakeError
+from shardlake.folders import DEFAULT_PORT_BASE, state_folder
 from shardlake.pipeline import Pipeline
-from shardlake.settings import DEFAULT_PORT_BASE, Settings, state_folder
+from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from shardlake.load.result import Capacities, Result

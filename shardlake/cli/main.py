@@ -10,44 +10,74 @@ from enum import StrEnum
 from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
-from typing import Annotated, NoReturn
+from typing import Annotated, ClassVar, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
-from shardlake.cli import (
-    consume,
-    demo,
-    demo_scale,
-    dlq,
-    doctor,
-    faults,
-    jobs,
-    lag,
-    lake,
-    leases,
-    load,
-    package,
-    pii,
-    produce,
-    query,
-    scale,
-    schema,
-    setup,
-    stack,
-    trace,
-    verify,
-)
+from shardlake.cli.lazy import Entry, LazyGroup
 from shardlake.cli.output import err, styled
 from shardlake.compose import STACK
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.extras import missing
+from shardlake.folders import local_state_folder
 from shardlake.loopback import ask_directly
-from shardlake.settings import local_state_folder
 from shardlake.storage import failure
 from shardlake.terminal import LINES, visible
 
+_PANELS: dict[str, dict[str, tuple[str, str]]] = {
+    "See it work": {
+        "demo": ("demo:demo", "Send logs through Kafka and Flink into the lake, show the lag, and prove the sum."),
+        "demo-scale": ("demo_scale:demo_scale", "Add workers one by one while a burst drains, and kill one of them."),
+    },
+    "Servers": {
+        "up": ("stack:up", "Start Kafka, the schema registry and Flink; make the pipeline's topics and schemas."),
+        "down": ("stack:down", "Stop the servers in order."),
+        "status": ("stack:status", "Show what runs, where, and how much memory it takes."),
+        "logs": ("stack:logs", "Show the servers' logs."),
+        "doctor": ("doctor:doctor", "Find what is wrong with machine, servers, topics, schemas and jobs, and its fix."),
+        "setup": ("setup:setup", "Download and install the servers."),
+        "version": ("doctor:version", "Show the version of every part."),
+    },
+    "The stream": {
+        "provision": ("schema:provision", "Make the pipeline's topics and register its schemas."),
+        "schema": ("schema", "Compare the pipeline's schemas with those in the registry."),
+        "produce": ("produce:produce", "Send events, and account for every one of them."),
+        "jobs": ("jobs", "Run, stop, finish and list the pipeline's jobs."),
+        "consume": ("consume:consume", "Process a topic's records, each shard by one worker."),
+        "scale": ("scale:scale", "Run a group's workers, and set their number from its lag."),
+        "leases": ("leases:leases", "Show who owns each shard, and how far the owner is."),
+        "lag": ("lag:lag", "Show how far each group is behind, in records and seconds."),
+    },
+    "The lake": {
+        "query": ("query:query", "Run one SELECT over the lake's tables."),
+        "lake": ("lake", "Look after the lake's files and tables."),
+        "pii": ("pii", "Look after the key with which personal data is hashed."),
+        "package": ("package:package", "Pack the jobs for Amazon's managed Flink, or for Flink on Kubernetes."),
+    },
+    "Proof": {
+        "verify": ("verify:verify", "Hold ledgers, topic, lake, dead letters and windows against each other."),
+        "trace": ("trace:trace", "Follow one record: its line, its place in the topic, its row, its windows."),
+        "dlq": ("dlq", "Show dead letters, and send them back."),
+        "faults": ("faults", "Kill, pause and starve servers under load, and judge every record."),
+        "load": ("load", "Offer load on a schedule that does not wait, and judge the stack."),
+    },
+    "Hidden": {"lock": ("setup:lock", "Resolve the versions of the jars anew.")},
+}
+"""The commands by panel of the help page: `module:function`, or a module with a Typer app of its own."""
+
+
+class _Commands(LazyGroup):
+    entries: ClassVar[dict[str, Entry]] = {
+        name: Entry(f"shardlake.cli.{module}", line, panel, function or None, hidden=panel == "Hidden")
+        for panel, commands in _PANELS.items()
+        for name, (where, line) in commands.items()
+        for module, _, function in [where.partition(":")]
+    }
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,35 +116,6 @@ def shared(
     os.environ[STACK] = stack_.value
     os.environ.setdefault("SHARDLAKE_PIPELINE", str(pipeline.resolve()))
     os.environ.setdefault("SHARDLAKE_STATE", str(local_state_folder(pipeline)))
-
-
-app.command()(demo.demo)
-app.command()(demo_scale.demo_scale)
-app.add_typer(faults.app, name="faults")
-app.command()(stack.up)
-app.command()(stack.down)
-app.command()(stack.status)
-app.command()(stack.logs)
-app.command()(schema.provision)
-app.command()(doctor.doctor)
-app.command()(doctor.version)
-app.command()(setup.setup)
-app.command(hidden=True)(setup.lock)
-app.command()(produce.produce)
-app.add_typer(schema.app, name="schema")
-app.add_typer(jobs.app, name="jobs")
-app.command()(package.package)
-app.command()(consume.consume)
-app.command()(scale.scale)
-app.command()(lag.lag)
-app.add_typer(load.app, name="load")
-app.command()(leases.leases)
-app.add_typer(lake.app, name="lake")
-app.command()(verify.verify)
-app.command()(trace.trace)
-app.add_typer(dlq.app, name="dlq")
-app.command()(query.query)
-app.add_typer(pii.app, name="pii")
 
 
 def _end(error: ShardlakeError) -> NoReturn:

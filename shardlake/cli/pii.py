@@ -11,7 +11,7 @@ import typer
 
 from shardlake.cli.output import err, out, styled
 from shardlake.errors import BadInput, Unavailable
-from shardlake.settings import running_stack, state_folder
+from shardlake.folders import running_stack, state_folder
 
 app = typer.Typer(no_args_is_help=True, help="The key with which PII is hashed into the lake.")
 

@@ -17,9 +17,10 @@ from shardlake.cli.launcher import detached_up
 from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
 from shardlake.cli.setup import installed
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.folders import DEFAULT_PORT_BASE, running_stack, state_folder
 from shardlake.patience import Patience, in_sight
 from shardlake.progress import Work, of_processes
-from shardlake.settings import DEFAULT_PORT_BASE, Settings, running_stack, state_folder
+from shardlake.settings import Settings
 
 if TYPE_CHECKING:
     from shardlake.stack.stack import Stack

@@ -16,8 +16,9 @@ from shardlake.cli.follow import tell
 from shardlake.cli.lake import recounts
 from shardlake.cli.output import add_row, new_table, out, print_json, styled
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.folders import running_stack, state_folder
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings, running_stack, state_folder
+from shardlake.settings import Settings
 from shardlake.terminal import visible
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from shardlake import compose
 from shardlake.doctor import containers, data, jobs, machine, servers, storage, taking_up
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import BadInput
+from shardlake.folders import state_folder
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings, state_folder
+from shardlake.settings import Settings
 from shardlake.stack.stack import find
 
 PROBES = {

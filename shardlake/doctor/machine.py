@@ -14,8 +14,9 @@ import psutil
 
 from shardlake.doctor.finding import Finding
 from shardlake.errors import ShardlakeError
+from shardlake.folders import cache_folder
 from shardlake.install import layout, setup
-from shardlake.settings import Settings, cache_folder
+from shardlake.settings import Settings
 from shardlake.stack.ports import Ports
 from shardlake.stack.stack import NEEDED_DISK_GB, NEEDED_MEMORY_GB
 from shardlake.storage import Folder, is_remote

@@ -17,9 +17,10 @@ from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, statements_of
 from shardlake.flink.submit import REFUSED
+from shardlake.folders import state_folder
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings, state_folder
+from shardlake.settings import Settings
 from shardlake.storage import S3, as_url, is_remote
 
 if TYPE_CHECKING:

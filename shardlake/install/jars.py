@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shardlake.errors import ShardlakeError, Unavailable
-from shardlake.settings import cache_folder
+from shardlake.folders import cache_folder
 
 VERSIONS = Path(__file__).parent.parent / "versions.toml"
 LOCK = Path(__file__).parent.parent / "jars.lock.toml"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from shardlake.errors import BadInput, Unavailable
+from shardlake.folders import running_stack
 from shardlake.process import identity
-from shardlake.settings import Settings, running_stack
+from shardlake.settings import Settings
 from shardlake.stack.stack import find
 
 BROKER = "kafka"

@@ -21,12 +21,12 @@ import psutil
 
 from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
+from shardlake.folders import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.install import layout
 from shardlake.lock import Lock
 from shardlake.pii import KEY_FILE, taskmanager_environment
 from shardlake.process import identity
 from shardlake.progress import Work, of_processes
-from shardlake.settings import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.java import TEMPORARY
 from shardlake.stack.kafka import kafka

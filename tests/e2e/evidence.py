@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from shardlake import pii
+from shardlake.folders import running_stack as said_of_itself
 from shardlake.lake.evidence import Evidence, collect
 from shardlake.lake.masks import Masks
 from shardlake.lake.query import connect
 from shardlake.lake.tables import lake_tables
-from shardlake.settings import running_stack as said_of_itself
 from shardlake.testing.stack import RunningStack
 
 

@@ -22,10 +22,11 @@ from confluent_kafka import Consumer
 
 from shardlake import pii
 from shardlake.avro.registry import Registry
+from shardlake.folders import running_stack, state_folder
 from shardlake.lake.masks import Masks
 from shardlake.lake.reread import Judge
 from shardlake.pipeline import Pipeline
-from shardlake.settings import Settings, running_stack, state_folder
+from shardlake.settings import Settings
 
 DEADLY = ("commit-before-work", "work-before-commit")
 DIES_AT_BATCH = 3
