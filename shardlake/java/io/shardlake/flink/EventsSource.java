@@ -12,15 +12,17 @@ import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ConfigOptions;
-import org.apache.flink.runtime.state.FunctionInitializationContext;
-import org.apache.flink.runtime.state.FunctionSnapshotContext;
-import org.apache.flink.streaming.api.TimerService;
-import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
+import org.apache.flink.runtime.state.StateInitializationContext;
+import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.flink.streaming.api.functions.ProcessFunction;
+import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
+import org.apache.flink.streaming.api.watermark.Watermark;
 import org.apache.flink.streaming.connectors.kafka.table.KafkaDynamicSource;
 import org.apache.flink.streaming.connectors.kafka.table.KafkaDynamicTableFactory;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
 import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.connector.ChangelogMode;
 import org.apache.flink.table.connector.Projection;
@@ -35,7 +37,6 @@ import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.TimestampData;
 import org.apache.flink.table.types.DataType;
 import org.apache.flink.table.types.logical.utils.LogicalTypeChecks;
-import org.apache.flink.util.Collector;
 
 /**
  * The connector 'kafka-events': Flink's own Kafka source with one more metadata column, 'closed-until' TIMESTAMP_LTZ(3). Every
@@ -122,9 +123,9 @@ public class EventsSource extends KafkaDynamicTableFactory {
             return new DataStreamScanProvider() {
                 @Override
                 public DataStream<RowData> produceDataStream(ProviderContext provider, StreamExecutionEnvironment environment) {
-                    var stream = rows.produceDataStream(provider, environment).process(closedUntil(), type);
+                    var stream = rows.produceDataStream(provider, environment).transform(CLOSED_UNTIL, type, closedUntil());
                     provider.generateUid(CLOSED_UNTIL).ifPresent(stream::uid);
-                    return stream.name(CLOSED_UNTIL);
+                    return stream;
                 }
 
                 @Override
@@ -155,17 +156,18 @@ public class EventsSource extends KafkaDynamicTableFactory {
     }
 
     /**
-     * Adds the column. Its state is the watermark of this subtask, and after a restart the lowest of all subtasks; and the latest
-     * event time that this subtask has read, of which the highest of all subtasks counts.
+     * Adds the column, and holds watermarks back while the source wakes. Its state is the watermark of this subtask, and after a
+     * restart the lowest of all subtasks; and the latest event time that this subtask has read, of which the highest of all subtasks
+     * counts.
      */
-    private static class ClosedUntil extends ProcessFunction<RowData, RowData> implements CheckpointedFunction {
+    private static class ClosedUntil extends AbstractStreamOperator<RowData> implements OneInputStreamOperator<RowData, RowData> {
         private final String topic;
         private final int time; // columns of the rows, or -1
         private final int precision;
         private final int arrival;
+        private final Waking waking = new Waking();
         private long watermark = Long.MIN_VALUE;
         private long latest = Long.MIN_VALUE;
-        private transient TimerService timers;
         private transient ListState<Long> kept;
         private transient ListState<String> keptLatest;
         private transient TimestampData closedUntil;
@@ -178,12 +180,8 @@ public class EventsSource extends KafkaDynamicTableFactory {
         }
 
         @Override
-        public void processElement(RowData row, Context context, Collector<RowData> out) {
-            timers = context.timerService();
-            if (timers.currentWatermark() > watermark) {
-                watermark = timers.currentWatermark();
-                closedUntil = null;
-            }
+        public void processElement(StreamRecord<RowData> record) {
+            RowData row = record.getValue();
             if (closedUntil == null && watermark != Long.MIN_VALUE) {
                 closedUntil = TimestampData.fromEpochMillis(watermark + 1); // a window's last moment is its end - 1 ms
             }
@@ -196,7 +194,37 @@ public class EventsSource extends KafkaDynamicTableFactory {
                 to.setField(i, from.getField(i));
             }
             to.setField(row.getArity(), closedUntil);
-            out.collect(to);
+            output.collect(record.replace(to));
+        }
+
+        @Override
+        public void processWatermark(Watermark mark) throws Exception {
+            pass(waking.watermark(mark.getTimestamp(), now()));
+        }
+
+        @Override
+        public void processWatermarkStatus(WatermarkStatus status) throws Exception {
+            if (status.isIdle()) {
+                pass(waking.sleep());
+            } else if (waking.wake(now())) {
+                getProcessingTimeService().registerTimer(waking.until(), at -> pass(waking.due(at)));
+            }
+            super.processWatermarkStatus(status);
+        }
+
+        private long now() {
+            return getProcessingTimeService().getCurrentProcessingTime();
+        }
+
+        private void pass(long mark) throws Exception {
+            if (mark == Waking.NONE) {
+                return;
+            }
+            if (mark > watermark) {
+                watermark = mark;
+                closedUntil = null;
+            }
+            super.processWatermark(new Watermark(mark));
         }
 
         private void see(TimestampData at, RowData row) {
@@ -209,7 +237,8 @@ public class EventsSource extends KafkaDynamicTableFactory {
         }
 
         @Override
-        public void initializeState(FunctionInitializationContext context) throws Exception {
+        public void initializeState(StateInitializationContext context) throws Exception {
+            super.initializeState(context);
             keptLatest = context.getOperatorStateStore().getListState(new ListStateDescriptor<>(LATEST, String.class));
             for (String one : keptLatest.get()) {
                 latest = Math.max(latest, Long.parseLong(one.substring(one.lastIndexOf('/') + 1, one.length() - 1)));
@@ -224,9 +253,9 @@ public class EventsSource extends KafkaDynamicTableFactory {
         }
 
         @Override
-        public void snapshotState(FunctionSnapshotContext context) throws Exception {
-            long now = timers == null ? watermark : Math.max(watermark, timers.currentWatermark());
-            kept.update(now == Long.MIN_VALUE ? List.of() : List.of(now));
+        public void snapshotState(StateSnapshotContext context) throws Exception {
+            super.snapshotState(context);
+            kept.update(watermark == Long.MIN_VALUE ? List.of() : List.of(watermark));
             keptLatest.update(latest == Long.MIN_VALUE ? List.of() : List.of(LATEST + "/" + topic + "/" + latest + ";"));
         }
     }
