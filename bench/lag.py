@@ -120,7 +120,7 @@ def cost(servers: str, rounds: int) -> list[dict[str, Any]]:
     """In turns, the order changing."""
     broker, groups = Broker(servers), Groups(servers)
     groups.move()
-    sampler = Sampler(broker, Reader(servers))
+    sampler = Sampler(broker, Reader(servers), Reader(servers, "read_uncommitted"))
     exporter = Exporter(lambda: sampler.sample(EACH_TIME))
     ways: dict[str, Callable[[], str]] = {
         "plain probe": plain_probe(servers),

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
+from shardlake.position import Bounds
 
 TIMEOUT_SECONDS = 15
 FUTURE_SECONDS = TIMEOUT_SECONDS + 10
@@ -43,22 +44,46 @@ def offsets(bootstrap_servers: str, topic: str, since_ms: int | None = None) -> 
 
     Raises Unavailable where no broker answers or the topic is not there.
     """
+    since = OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)
+
+    def ask(admin: AdminClient, partitions: list[TopicPartition]) -> tuple[dict[int, int], dict[int, int]]:
+        return _list(admin, partitions, since), _list(admin, partitions, OffsetSpec.latest())
+
+    first, end = _of_partitions(bootstrap_servers, topic, ask)
+    return {number: (first[number] if first[number] >= 0 else end[number], end[number]) for number in sorted(end)}
+
+
+def bounds(bootstrap_servers: str, topic: str) -> dict[int, Bounds]:
+    """By partition: the first offset still there, the last stable one, and the high watermark.
+
+    Raises Unavailable where no broker answers or the topic is not there.
+    """
+
+    def ask(admin: AdminClient, partitions: list[TopicPartition]) -> dict[int, int]:
+        return _list(admin, partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+
+    # The high watermarks first: what comes between the two answers is then not taken for held back by a transaction.
+    high = _of_partitions(bootstrap_servers, topic, ask)
+    return {
+        number: Bounds(first, stable, max(stable, high.get(number, stable)))
+        for number, (first, stable) in offsets(bootstrap_servers, topic).items()
+    }
+
+
+def _of_partitions(bootstrap_servers: str, topic: str, ask: Callable[[AdminClient, list[TopicPartition]], T]) -> T:
     admin = _admin(bootstrap_servers)
 
-    def ask() -> tuple[dict[int, int], dict[int, int]]:
+    def of_all() -> T:
         found = admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
         if found.error is not None:
             raise KafkaException(found.error)
-        partitions = [TopicPartition(topic, partition) for partition in found.partitions]
-        since = OffsetSpec.earliest() if since_ms is None else OffsetSpec.for_timestamp(since_ms)
-        return _list(admin, partitions, since), _list(admin, partitions, OffsetSpec.latest())
+        return ask(admin, [TopicPartition(topic, partition) for partition in found.partitions])
 
     try:
-        first, end = while_moving(ask)
+        return while_moving(of_all)
     except KafkaException as error:
         msg = f"Kafka at {bootstrap_servers} does not tell the offsets of {topic}: {error.args[0].str()}."
         raise Unavailable(msg, "Start the stack with `shardlake up`, or set KAFKA_BOOTSTRAP_SERVERS.") from error
-    return {number: (first[number] if first[number] >= 0 else end[number], end[number]) for number in sorted(end)}
 
 
 def committed(bootstrap_servers: str, group: str, topic: str) -> dict[int, int]:
@@ -289,8 +314,13 @@ def _admin(bootstrap_servers: str) -> AdminClient:
     return AdminClient(client(bootstrap_servers, reconnect_backoff_max_ms=500))
 
 
-def _list(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[int, int]:
+def _list(
+    admin: AdminClient,
+    partitions: list[TopicPartition],
+    spec: Any,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+) -> dict[int, int]:
     futures = admin.list_offsets(
-        dict.fromkeys(partitions, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_SECONDS
+        dict.fromkeys(partitions, spec), isolation_level=isolation, request_timeout=TIMEOUT_SECONDS
     )
     return {place.partition: future.result(FUTURE_SECONDS).offset for place, future in futures.items()}

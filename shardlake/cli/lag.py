@@ -97,7 +97,10 @@ def _others(pipeline: Pipeline) -> dict[str, Callable[[], Values]]:
 
 
 def as_json(sample: Sample, only: str | None = None) -> dict[str, Any]:
-    """A sample for programs: `lag` is -1 where a group has not started; what is not known is null."""
+    """A sample for programs: `lag` is -1 where a group has not started; what is not known is null.
+
+    `held_back` are offsets behind a transaction, which has been open for `open_seconds`; they are no part of `lag`.
+    """
     return {
         "taken_ms": int(sample.taken_ms),
         "groups": [
@@ -117,7 +120,10 @@ def _partition(shard: Shard, sample: Sample) -> dict[str, Any]:
         "partition": shard.partition,
         "committed": shard.track.committed,
         "end": shard.track.end,
+        "high_watermark": shard.track.position.bounds.high,
         "lag": shard.exported,
+        "held_back": shard.held_back,
+        "open_seconds": shard.open_seconds,
         "seconds": shard.seconds,
         "measured_seconds": shard.measured_seconds,
         "interpolated_seconds": shard.interpolated_seconds,
@@ -160,12 +166,18 @@ def _row(shard: Shard, taken_ms: float, times_others: float | None) -> list[str 
     heat = f", hot: {times_others:,.0f} times the others" if times_others else ""
     return [
         shard.group, shard.topic, str(shard.partition), _number(track.committed), _number(track.end),
-        _number(shard.exported, "?") if shard.has_started else f"not started ({shard.records:,} waiting)",
+        _behind(shard),
         _seconds(shard.seconds),
         f"{arrow(values)} {sparkline(values)}",
         styled(verdict.status, COLOURS.get(verdict.status, "red"), f" {verdict.reason}{heat}"),
         shard.owner.client_id,
     ]  # fmt: skip
+
+
+def _behind(shard: Shard) -> str:
+    held = f" (+{shard.held_back:,} held back)" if shard.held_back else ""
+    words = _number(shard.exported, "?") if shard.has_started else f"not started ({shard.records:,} waiting)"
+    return f"{words}{held}"
 
 
 def _number(value: int | None, unknown: str = "-") -> str:

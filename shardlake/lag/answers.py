@@ -44,13 +44,15 @@ class Group:
 
 @dataclass(slots=True)
 class Answers:
-    """Of all groups, and topics but Kafka's own. Offsets are by topic, at the index of the partition; `ends` are one
-    past the last record that a read-committed reader may see, asked after the commits, at `taken_ms`: one in between
-    shows as a little more lag, never as less."""
+    """Of all groups, and topics but Kafka's own. Offsets are by topic, at the index of the partition; `ends` are the
+    last stable offsets, asked after the commits, at `taken_ms`: a record that comes in between shows as a little more
+    lag, never as less. `highs` are the high watermarks, asked before the ends: one that is beyond its end is so for an
+    open transaction."""
 
     taken_ms: float
     brokers: int
     ends: dict[str, array[int]]
+    highs: dict[str, array[int]]
     firsts: dict[str, array[int]]
     under_replicated: frozenset[Place]
     retention_ms: Mapping[str, int]

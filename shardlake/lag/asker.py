@@ -63,6 +63,7 @@ class Asker:
         places = [(name, number) for name, topic in topics.items() for number in topic.partitions]
         deadline = time.monotonic() + MOVING_SECONDS
         began_ms = _now_ms()
+        highs = self._offsets(places, OffsetSpec.latest(), deadline, IsolationLevel.READ_UNCOMMITTED)
         ends = self._offsets(places, OffsetSpec.latest(), deadline)
         taken_ms = (began_ms + _now_ms()) / 2
         firsts = self._all_firsts(places, ends, deadline)
@@ -72,6 +73,7 @@ class Asker:
             taken_ms=taken_ms,
             brokers=len(known.brokers),
             ends=_by_topic(topics, ends),
+            highs=_by_topic(topics, highs),
             firsts=_by_topic(topics, firsts),
             under_replicated=frozenset(
                 (name, number)
@@ -157,7 +159,13 @@ class Asker:
             self._firsts = asked, kept | self._offsets(new, OffsetSpec.earliest(), deadline)
         return self._firsts[1]
 
-    def _offsets(self, places: list[Place], spec: Any, deadline: float) -> dict[Place, int]:
+    def _offsets(
+        self,
+        places: list[Place],
+        spec: Any,
+        deadline: float,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[Place, int]:
         """Those that their leaders tell. Raises KafkaException where none is told, and not for want of leaders."""
         found: dict[Place, int] = {}
         waiting = places
@@ -167,7 +175,7 @@ class Asker:
             for begin in range(0, len(waiting), PARTITIONS_A_CALL):
                 futures |= self._admin.list_offsets(
                     {TopicPartition(*place): spec for place in waiting[begin : begin + PARTITIONS_A_CALL]},
-                    isolation_level=IsolationLevel.READ_COMMITTED,
+                    isolation_level=isolation,
                     request_timeout=REQUEST_SECONDS,
                 )
             waiting = []

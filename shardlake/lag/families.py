@@ -158,6 +158,8 @@ FAMILIES: list[tuple[Metric, Callable[[Sample], Labelled]]] = [
     (of.INTERPOLATED_AGE, _ages_of_samples),
     (of.DIFFERENCE, _of_shards(OWN, _difference)),
     (of.DRAIN, _of_shards(OWN, attrgetter("drain_seconds"))),
+    (of.HELD_BACK, _of_shards(OWN, lambda shard: shard.held_back or None)),
+    (of.OPEN_SECONDS, _of_shards(OWN, attrgetter("open_seconds"))),
     (of.RETENTION_RISK, _retention),
     (of.STATUS, _statuses),
     (of.HOT, lambda sample: [(_labels(shard)[OWN], ratio) for shard, ratio in sample.hot()]),

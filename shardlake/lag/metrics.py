@@ -80,6 +80,15 @@ DRAIN = _gauge(
     "Until nothing waits, at the rates of the last minute; +Inf where the lag does not get less.",
     SHARD,
 )
+HELD_BACK = _gauge(
+    "shardlake_held_back_records",
+    "Offsets behind an open transaction, which the group may not read yet and which are no part of its lag; only where "
+    "there are some.",
+    SHARD,
+)
+OPEN_SECONDS = _gauge(
+    "shardlake_open_transaction_seconds", "How long the transaction has been open that holds records back.", SHARD
+)
 RETENTION_RISK = _gauge(
     "shardlake_retention_risk_ratio", "Iterator age / the topic's retention time: at 1 records go unread.", SHARD
 )

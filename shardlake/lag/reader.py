@@ -38,8 +38,9 @@ class Measurement:
 class Reader:
     """Reads one record at a time of many partitions. Not for several threads at once."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, isolation: str = "read_committed") -> None:
         self._servers = bootstrap_servers
+        self._isolation = isolation
         self._consumer: Consumer | None = None
 
     def close(self) -> None:
@@ -98,9 +99,11 @@ class Reader:
                     "group.id": "shardlake-lag",  # it never joins nor commits
                     "enable.auto.commit": False,
                     "auto.offset.reset": "earliest",
-                    "isolation.level": "read_committed",
+                    "isolation.level": self._isolation,
                     "enable.partition.eof": True,
                     "fetch.queue.backoff.ms": 5,
+                    # The broker says that there is nothing more after so long: within the shortest budget.
+                    "fetch.wait.max.ms": 10,
                     # One record a partition is all that is wanted.
                     "queued.min.messages": 1,
                     "fetch.message.max.bytes": 16_384,

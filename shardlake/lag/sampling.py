@@ -15,6 +15,7 @@ from shardlake.lag.reader import Budget, Reader
 from shardlake.lag.shard import Shard
 from shardlake.lag.status import HOT_RECORDS, hot
 from shardlake.lag.track import Track
+from shardlake.position import Bounds, Position
 
 ALL = Budget(records=10_000, seconds=3)
 """For somebody who looks once."""
@@ -56,9 +57,13 @@ class Sample:
 class Sampler:
     """Takes samples from one cluster. Not for several threads at once."""
 
-    def __init__(self, broker: Broker, reader: Reader) -> None:
+    def __init__(self, broker: Broker, reader: Reader, uncommitted: Reader) -> None:
+        """`reader` reads what is committed; `uncommitted` reads all there is, of partitions with open transactions."""
         self._broker = broker
         self._reader = reader
+        self._uncommitted = uncommitted
+        self._open: dict[Place, tuple[int, float | None]] = {}
+        """Of open transactions: the offset of the first record, and when it arrived, where that is known."""
         self._arrivals: dict[str, list[Arrivals]] = {}
         self._shards: dict[str, dict[str, list[Shard]]] = {}
         self._before_ms = 0.0
@@ -67,12 +72,14 @@ class Sampler:
     def of(cls, bootstrap_servers: str, answer_seconds: float = ANSWER_SECONDS) -> Sampler:
         """Of the cluster at these addresses, which has so long to answer. Raises BadInput where the settings for it are
         wrong."""
-        return cls(Broker(bootstrap_servers, answer_seconds), Reader(bootstrap_servers))
+        uncommitted = Reader(bootstrap_servers, "read_uncommitted")
+        return cls(Broker(bootstrap_servers, answer_seconds), Reader(bootstrap_servers), uncommitted)
 
     def close(self) -> None:
         """Leave nothing open."""
         self._broker.close()
         self._reader.close()
+        self._uncommitted.close()
 
     def sample(self, budget: Budget = ALL) -> Sample:
         """Raises Unavailable where the broker does not answer."""
@@ -82,7 +89,9 @@ class Sampler:
             del self._shards[gone]
         shards = [shard for name in answers.groups for shard in self._follow(name, answers)]
         self._before_ms = answers.taken_ms
-        self._measure(shards, budget)
+        self._measure([shard for shard in shards if not shard.track.position.reads_uncommitted], self._reader, budget)
+        self._measure([shard for shard in shards if shard.track.position.reads_uncommitted], self._uncommitted, budget)
+        self._note_open(shards, budget)
         now_ms = time_ns() / 1e6
         for shard in shards:
             shard.now_ms = now_ms
@@ -107,16 +116,19 @@ class Sampler:
         for gone in known.keys() - topics:
             del known[gone]
         for topic in sorted(topics):
-            ends, firsts = answers.ends[topic], answers.firsts[topic]
+            ends, firsts, highs = answers.ends[topic], answers.firsts[topic], answers.highs[topic]
             shards = known.setdefault(topic, [])
             if len(shards) > len(ends):
                 shards.clear()
             committed = _by_partition(group.committed.get(topic), len(ends))
             for partition in range(len(shards), len(ends)):
-                track = Track(answers.taken_ms, *_or_nothing(firsts, ends, committed, partition))
+                track = Track(
+                    answers.taken_ms,
+                    _position(firsts[partition], ends[partition], highs[partition], committed[partition]),
+                )
                 shards.append(Shard(name, topic, partition, track))
                 shards[-1].interpolated_ms = self._arrivals[topic][partition].at(shards[-1].waiting)
-            self._observe(shards, firsts, ends, committed, answers)
+            self._observe(shards, firsts, ends, highs, committed, answers)
             if group.owners:
                 for shard in shards:
                     shard.owner = group.owners.get((topic, shard.partition), NOBODY)
@@ -134,27 +146,50 @@ class Sampler:
                 known[topic][partition].track.renew(answers.taken_ms, renewal)
 
     def _observe(
-        self, shards: list[Shard], firsts: array[int], ends: array[int], committed: list[int], answers: Answers
+        self,
+        shards: list[Shard],
+        firsts: array[int],
+        ends: array[int],
+        highs: array[int],
+        committed: list[int],
+        answers: Answers,
     ) -> None:
         """This is done for each group and partition, most of which have not moved."""
-        for shard, first, end, offset in zip(shards, firsts, ends, committed, strict=True):
+        for shard, first, end, high, offset in zip(shards, firsts, ends, highs, committed, strict=True):
             track = shard.track
+            bounds = track.position.bounds
             if (
-                end == track.end
-                and first == track.first
+                end == bounds.stable
+                and high == bounds.high
+                and first == bounds.first
                 and offset == (-1 if track.committed is None else track.committed)
             ):
                 continue
             if UNKNOWN in (first, end):
                 continue
-            if end < track.end:  # made anew: another record is at the same offset
+            position = _position(first, end, high, offset)
+            if position.bounds.high < bounds.high:  # made anew: another record is at the same offset
                 shard.measured = None
-            track.observe(answers.taken_ms, self._before_ms, first, end, None if offset < 0 else offset)
+            track.observe(answers.taken_ms, self._before_ms, position)
             shard.count()
             # Once it is known when a record arrived, it stays so.
             shard.interpolated_ms = self._arrivals[shard.topic][shard.partition].at(shard.waiting)
 
-    def _measure(self, shards: list[Shard], budget: Budget) -> None:
+    def _note_open(self, shards: list[Shard], budget: Budget) -> None:
+        """Tell those that are held back since when: the first record that is not stable began the transaction."""
+        held = {(s.topic, s.partition): s.track.position.bounds for s in shards if s.held_back}
+        self._open = {
+            place: known for place, known in self._open.items() if place in held and known[0] == held[place].stable
+        }
+        asked = [(place, one.stable, one.high) for place, one in held.items() if place not in self._open]
+        if asked:
+            for (place, offset), found in self._uncommitted.read(asked[: budget.records], budget).items():
+                self._open[place] = offset, found.arrival_ms
+        for shard in shards:
+            known = self._open.get((shard.topic, shard.partition)) if shard.held_back else None
+            shard.open_since_ms = known[1] if known else None
+
+    def _measure(self, shards: list[Shard], reader: Reader, budget: Budget) -> None:
         """Read what waits, where that was not read yet; those first whose measurement is the oldest."""
         due = [
             shard
@@ -174,7 +209,7 @@ class Sampler:
         for shard in due:
             places.setdefault(((shard.topic, shard.partition), shard.waiting), []).append(shard)
         asked = [(place, offset, waiting[0].track.end) for (place, offset), waiting in places.items()]
-        for key, measurement in self._reader.read(asked, budget).items():
+        for key, measurement in reader.read(asked, budget).items():
             for shard in places[key]:
                 shard.measured = measurement
                 shard.count()
@@ -194,10 +229,8 @@ def _by_partition(commits: tuple[array[int], array[int]] | None, count: int) -> 
     return found
 
 
-def _or_nothing(
-    firsts: array[int], ends: array[int], committed: list[int], partition: int
-) -> tuple[int, int, int | None]:
-    first, end, offset = firsts[partition], ends[partition], committed[partition]
+def _position(first: int, end: int, high: int, committed: int) -> Position:
+    """As the broker says; nothing is known where it does not tell the first offset and the end."""
     if UNKNOWN in (first, end):
-        return 0, UNKNOWN, None
-    return first, end, None if offset < 0 else offset
+        return Position(Bounds(0, UNKNOWN, UNKNOWN), None)
+    return Position(Bounds(first, end, max(end, high)), None if committed < 0 else committed)

@@ -14,8 +14,8 @@ class Shard:
     """Kept from sample to sample. All ages are in seconds, at `now_ms`, the time of the last sample."""
 
     __slots__ = (
-        "exported", "group", "interpolated_ms", "labels", "measured", "now_ms", "owner", "partition", "records",
-        "topic", "track",
+        "exported", "group", "interpolated_ms", "labels", "measured", "now_ms", "open_since_ms", "owner",
+        "partition", "records", "topic", "track",
     )  # fmt: skip
 
     def __init__(self, group: str, topic: str, partition: int, track: Track) -> None:
@@ -26,6 +26,8 @@ class Shard:
         """Of the record that waits, or of one that waited before it."""
         self.interpolated_ms: float | None = None
         """When the record that waits arrived, by the samples; None where they do not tell."""
+        self.open_since_ms: float | None = None
+        """When the transaction that holds records back began to write; None where there is none, or it is not known."""
         self.now_ms = track.seen_ms
         self.labels: tuple[Member, tuple[str, str, str]] | None = None
         """For the exporter, which writes them again and again."""
@@ -34,8 +36,7 @@ class Shard:
     @property
     def waiting(self) -> int:
         """The offset of the first record that waits, if any does."""
-        track = self.track
-        return track.first if track.committed is None else max(track.committed, track.first)
+        return self.track.position.next
 
     @property
     def has_started(self) -> bool:
@@ -52,10 +53,20 @@ class Shard:
         """What has changed changes the records behind."""
         self.records = 0 if self.is_empty else self.track.lag
         """Records behind; what has not started is behind by all there are."""
-        is_ahead = self.has_started and not self._is_at_end
+        is_ahead = self.track.position.is_ahead
         self.exported = None if is_ahead else self.records if self.has_started else NOT_STARTED_LAG
         """The same as the exporter shows it: -1 where the group has not started, never 0; None if it is not known, as
         where more is committed than there is."""
+
+    @property
+    def held_back(self) -> int:
+        """Offsets behind an open transaction, which the group may not read yet."""
+        return self.track.position.held_back
+
+    @property
+    def open_seconds(self) -> float | None:
+        """How long that transaction has been open; None where there is none, or it is not known."""
+        return None if self.open_since_ms is None else max(0.0, (self.now_ms - self.open_since_ms) / 1000)
 
     @property
     def is_measured(self) -> bool:
@@ -101,23 +112,18 @@ class Shard:
         return self.measured_seconds if found is None else found
 
     @property
-    def _is_at_end(self) -> bool:
-        committed = self.track.committed
-        return committed is not None and committed <= self.track.end
-
-    @property
     def _nothing_waits(self) -> bool:
         return not self.records and self.has_started
 
     @property
     def _rest_seconds(self) -> float | None:
         """Every time of a shard where nothing waits: none can be told where more is committed than there is."""
-        return 0.0 if self._is_at_end else None
+        return None if self.track.position.is_ahead else 0.0
 
     @property
     def verdict(self) -> Verdict:
         """Its status, and why."""
-        return judge(self.track, self.now_ms, self.owner is not NOBODY, self.is_empty)
+        return judge(self.track, self.now_ms, self.owner is not NOBODY, self.is_empty, self.open_since_ms)
 
     @property
     def drain_seconds(self) -> float | None:

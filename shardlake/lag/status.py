@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from shardlake.lag.track import Track
+from shardlake.position import Position
 
 LEAST_WINDOW_SECONDS = 20
 MOST_WINDOW_SECONDS = 600
@@ -30,7 +32,7 @@ class Status(StrEnum):
 
     OK = "OK"
     WARN = "WARN"
-    """It moves, and its lag has not fallen for a minute."""
+    """It moves, and its lag has not fallen for a minute; or a transaction has held it back for as long."""
     STALL = "STALL"
     """Somebody holds it, and it does not move."""
     STOP = "STOP"
@@ -42,7 +44,7 @@ class Status(StrEnum):
     LOST = "LOST"
     """Committed before the first record that is still there: what lay between is gone unread."""
     AHEAD = "AHEAD"
-    """Committed after the end: the topic was made anew, or cut."""
+    """Committed after the high watermark: the topic was made anew, or cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +55,25 @@ class Verdict:
     reason: str
 
 
-def judge(track: Track, now_ms: float, is_held: bool, is_empty: bool = False) -> Verdict:
+def judge(
+    track: Track, now_ms: float, is_held: bool, is_empty: bool = False, open_since_ms: float | None = None
+) -> Verdict:
     """`is_held` is whether a member of the group has the partition; `is_empty` whether what lies between the committed
-    offset and the end is known to hold no record: a transaction's marker has an offset too."""
+    offset and the end is known to hold no record: a transaction's marker has an offset too. `open_since_ms` is when the
+    transaction began that holds records back, where one does and that is known."""
+    position = track.position
     if track.committed is None:
         expired = (
             "its commit is gone: it expired, or was deleted" if track.was_committed else "nothing was committed yet"
         )
         return Verdict(Status.NOT_STARTED, f"{expired}; {track.lag:,} records wait")
-    if track.committed > track.end:
-        ahead = f"committed {track.committed:,}, and the topic ends at {track.end:,}: was it made anew?"
+    if position.is_ahead:
+        ahead = f"committed {track.committed:,}, and the topic ends at {position.bounds.high:,}: was it made anew?"
         return Verdict(Status.AHEAD, ahead)
-    if track.committed < track.first:
-        lost = track.first - track.committed
-        return Verdict(Status.LOST, f"{lost:,} offsets went with retention before they were read")
+    if position.lost:
+        return Verdict(Status.LOST, f"{position.lost:,} offsets went with retention before they were read")
     if track.behind_since_ms is None or is_empty:
-        return Verdict(Status.OK, "caught up")
+        return _caught_up(position, now_ms, open_since_ms)
     still_ms = now_ms - max(track.moved_ms or track.behind_since_ms, track.behind_since_ms)
     if still_ms >= 1000 * window_seconds(track):
         renewed = track.renewed_ms is not None and now_ms - track.renewed_ms < 1000 * LEAST_WINDOW_SECONDS
@@ -82,6 +87,18 @@ def judge(track: Track, now_ms: float, is_held: bool, is_empty: bool = False) ->
     if now_ms - track.lag_fell_ms >= 1000 * WARN_SECONDS and track.lag > _lag_at(track, now_ms - 1000 * WARN_SECONDS):
         return Verdict(Status.WARN, f"its lag has not fallen for {(now_ms - track.lag_fell_ms) / 1000:,.0f} s")
     return Verdict(Status.OK, "it moves")
+
+
+def _caught_up(position: Position, now_ms: float, open_since_ms: float | None) -> Verdict:
+    if not position.held_back:
+        also = ", with records that are not committed yet" if position.reads_uncommitted else ""
+        return Verdict(Status.OK, f"caught up{also}")
+    words = f"{position.held_back:,} behind the end, and all that is committed is read: a transaction "
+    if open_since_ms is None:
+        return Verdict(Status.OK, f"{words}is open")
+    since = datetime.fromtimestamp(open_since_ms / 1000, UTC)
+    status = Status.WARN if now_ms - open_since_ms >= 1000 * WARN_SECONDS else Status.OK
+    return Verdict(status, f"{words}has been open since {since:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def window_seconds(track: Track) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from shardlake.position import Position
+
 POINTS = 64
 GAPS = 5
 RATE_SECONDS = 60
@@ -21,22 +23,24 @@ class Rates:
 
 
 class Track:
-    """What the samples have shown. Times are in ms since 1970; `committed` is None where nothing is committed."""
+    """What the samples have shown. Times are in ms since 1970; `committed` is None where nothing is committed.
+
+    `first`, `end`, `committed` and `lag` are those of `position`, which is asked for them once."""
 
     __slots__ = (
         "behind_since_ms", "committed", "end", "first", "gaps_ms", "lag", "lag_fell_ms", "moved_ms", "points",
-        "renewal", "renewed_ms", "rewound_from", "seen_ms", "was_committed",
+        "position", "renewal", "renewed_ms", "rewound_from", "seen_ms", "was_committed",
     )  # fmt: skip
 
-    def __init__(self, now_ms: float, first: int, end: int, committed: int | None) -> None:
+    def __init__(self, now_ms: float, position: Position) -> None:
         self.seen_ms = now_ms
-        self._begin(now_ms, first, end, committed)
+        self._begin(now_ms, position)
         self.renewal = ""
-        self.was_committed = committed is not None
+        self.was_committed = position.committed is not None
         """Whether it ever was, as far as was seen."""
 
-    def _begin(self, now_ms: float, first: int, end: int, committed: int | None) -> None:
-        self._set(first, end, committed)
+    def _begin(self, now_ms: float, position: Position) -> None:
+        self._set(position)
         self.points: deque[tuple[float, int, int]] = deque(maxlen=POINTS)
         """Times with the committed offset and the end at them; between them both change evenly."""
         self.moved_ms: float | None = None
@@ -49,22 +53,26 @@ class Track:
         """How long it took to move, while records waited."""
         self.behind_since_ms: float | None = None
         self.lag_fell_ms = now_ms
-        if committed is not None:
-            self.points.append((now_ms, committed, end))
-            if end > committed:
+        if self.committed is not None:
+            self.points.append((now_ms, self.committed, self.end))
+            if self.end > self.committed:
                 self.behind_since_ms = now_ms
 
-    def _set(self, first: int, end: int, committed: int | None) -> None:
-        self.first, self.end, self.committed = first, end, committed
-        self.lag = max(0, end - (first if committed is None else max(committed, first)))
+    def _set(self, position: Position) -> None:
+        self.position = position
+        self.first, self.end, self.committed = position.bounds.first, position.end, position.committed
+        self.lag = position.lag
         """Records behind; where nothing is committed, or what was is gone, all that are there."""
 
-    def observe(self, now_ms: float, before_ms: float, first: int, end: int, committed: int | None) -> None:
+    def observe(self, now_ms: float, before_ms: float, position: Position) -> None:
         """Another sample; `before_ms` is when the one before it was taken. Only one that differs needs to be told."""
-        if self.end < 0 or end < self.end or committed is None or self.committed is None:
+        end, committed = position.end, position.committed
+        # The high watermark tells, as the group's end goes back with a group that has read uncommitted records.
+        is_anew = position.bounds.high < self.position.bounds.high
+        if self.end < 0 or is_anew or committed is None or self.committed is None:
             # Nothing was known before, the topic was made anew, a commit has expired, or the first has come: what was
             # says nothing of now.
-            self._begin(now_ms, first, end, committed)
+            self._begin(now_ms, position)
             self.was_committed |= committed is not None
             if committed is not None:
                 self.moved_ms = now_ms
@@ -73,7 +81,7 @@ class Track:
         if self.points[-1][0] < before_ms:
             self.points.append((before_ms, before, self.end))
         self.points.append((now_ms, committed, end))
-        self._set(first, end, committed)
+        self._set(position)
         if committed > before:
             since_ms = before_ms if self.behind_since_ms is None else self.behind_since_ms
             self.gaps_ms.append(now_ms - max(self.moved_ms or since_ms, since_ms))
@@ -81,7 +89,7 @@ class Track:
             if self.rewound_from is not None and committed >= self.rewound_from:
                 self.rewound_from = None
         elif committed < before:
-            if before <= end:  # else the topic was made anew, or cut, and there is no way back there
+            if before <= position.bounds.high:  # else the topic was made anew, or cut, and there is no way back there
                 self.rewound_from = max(before, self.rewound_from or 0)
             self.moved_ms = now_ms
         lag = end - committed

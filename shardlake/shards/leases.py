@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from shardlake import groups, topics
 from shardlake.errors import BadInput, Unavailable
 from shardlake.kafka_login import client
+from shardlake.position import Position
 from shardlake.shards.lease import Lease
 
 EXPIRES_SECONDS = 10
@@ -34,14 +35,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A shard's committed offset, None without one, with its metadata, and the topic's first and end offsets."""
+    """Where a group is in a shard, with the metadata of its commit, None without one."""
 
     topic: str
     partition: int
-    offset: int | None
+    position: Position
     metadata: str | None
-    first: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +60,17 @@ class ShardLease:
 def judge(checkpoint: Checkpoint, members: Collection[str], now_ms: int) -> ShardLease:
     """`members` are the names of the group's members, which are the owners in leases."""
     shard = f"{checkpoint.topic}-{checkpoint.partition}"
-    position = checkpoint.first if checkpoint.offset is None else max(checkpoint.offset, checkpoint.first)
-    behind = max(0, checkpoint.end - position)
-    if checkpoint.offset is None:
+    offset, behind = checkpoint.position.committed, checkpoint.position.lag
+    if offset is None:
         return ShardLease(shard, State.NEVER_HELD, None, behind)
     lease = Lease.from_metadata(checkpoint.metadata)
     if lease is None:
-        return ShardLease(shard, State.NO_LEASE, checkpoint.offset, behind)
+        return ShardLease(shard, State.NO_LEASE, offset, behind)
     age_seconds = max(0, now_ms - lease.renewed_ms) / 1000
     state = State.EXPIRED if age_seconds > EXPIRES_SECONDS else State.HELD
     if lease.owner not in members:
         state = State.FREE
-    return ShardLease(
-        shard, state, checkpoint.offset, behind, lease.owner, lease.epoch, age_seconds, lease.in_flight
-    )  # fmt: skip
+    return ShardLease(shard, state, offset, behind, lease.owner, lease.epoch, age_seconds, lease.in_flight)
 
 
 class Leases:
@@ -112,11 +108,11 @@ class Leases:
         committed = topics.committed_by(self._asker, groups.places(self._admin))
         found = {(one.topic, one.partition): one for one in committed}
         # The ends after the commits: what is committed in between shows as a little more behind, never as less.
-        offsets = {topic: topics.offsets(self._servers, topic) for topic in sorted({topic for topic, _ in found})}
+        known = {topic: topics.bounds(self._servers, topic) for topic in sorted({topic for topic, _ in found})}
         checkpoints = []
-        for topic, ranges in offsets.items():
-            for partition, (first, end) in ranges.items():
+        for topic, partitions in known.items():
+            for partition, bounds in partitions.items():
                 one = found.get((topic, partition))
                 offset, metadata = (one.offset, one.metadata) if one else (None, None)
-                checkpoints.append(Checkpoint(topic, partition, offset, metadata, first, end))
+                checkpoints.append(Checkpoint(topic, partition, Position(bounds, offset), metadata))
         return checkpoints

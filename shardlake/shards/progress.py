@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from shardlake import topics
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
+from shardlake.position import Position
 from shardlake.shards.scaling import Sample
 
 
@@ -40,13 +41,14 @@ class Progress:
             msg = f"Kafka at {self._servers} does not tell the offsets of group {self._group}: {error.args[0].str()}."
             raise Unavailable(msg) from error
         # Asked after the commits: what is done in between shows as a little more lag, never as less.
-        known = topics.offsets(self._servers, self._topic)
+        known = topics.bounds(self._servers, self._topic)
         self._partitions = list(known)
+        positions = {
+            f"{self._topic}-{number}": Position(bounds, committed.get(number)) for number, bounds in known.items()
+        }
         return Sample(
             time.monotonic(),
-            {  # what retention took is neither behind nor done
-                f"{self._topic}-{number}": max(committed[number], first) if number in committed else None
-                for number, (first, _) in known.items()
-            },
-            {f"{self._topic}-{number}": end for number, (_, end) in known.items()},
+            # What retention took is neither behind nor done.
+            {shard: None if one.committed is None else one.next for shard, one in positions.items()},
+            {shard: one.end for shard, one in positions.items()},
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from shardlake.errors import BadInput
+from shardlake.position import Bounds, Position
 
 
 class Kind(StrEnum):
@@ -61,29 +62,32 @@ class InitialPosition:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the broker says of a partition. `at_time` is the offset for AT_TIMESTAMP, the end where there is none."""
+    """What the broker says of a partition. `end` is its last stable offset, `high` its high watermark, None where that
+    is no other; `at_time` is the offset for AT_TIMESTAMP, the end where there is none."""
 
     first: int
     end: int
     committed: int | None = None
     at_time: int | None = None
+    high: int | None = None
 
 
 def start(found: Found, position: InitialPosition, partition: int) -> tuple[int, str]:
     """The offset to read from, and what must be told because records are passed over or come again; '' if nothing."""
     committed = found.committed
     if committed is not None:
-        if found.first <= committed <= found.end:
-            return committed, ""
-        if committed < found.first:
-            gone = found.first - committed
-            text = f"{gone:,} records, {committed:,} to {found.first - 1:,}, went by retention before they were read"
+        high = found.end if found.high is None else found.high
+        reached = Position(Bounds(found.first, found.end, high), committed)
+        if reached.lost:
+            gone = f"{reached.lost:,} records, {committed:,} to {found.first - 1:,}"
+            return found.first, f"{gone}, went by retention before they were read"
+        if reached.is_ahead:
+            text = (
+                f"{committed:,} is committed, and the topic ends at {high:,}: it was made anew or has lost records; "
+                f"all that is there, from {found.first:,} on, is read"
+            )
             return found.first, text
-        text = (
-            f"{committed:,} is committed, and the topic ends at {found.end:,}: it was made anew or has lost records; "
-            f"all that is there, from {found.first:,} on, is read"
-        )
-        return found.first, text
+        return committed, ""
     if position.kind is Kind.LATEST:
         return found.end, ""
     if position.kind is Kind.AT_TIMESTAMP and found.at_time is not None:

@@ -16,6 +16,7 @@ from typing import Any
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from shardlake import topics
 from shardlake.kafka_login import client
 from shardlake.shards.counts import Counts
 from shardlake.shards.dead_letters import DeadLetters, Source
@@ -74,6 +75,7 @@ class Worker:
     ) -> None:
         """`owner` is this worker's name in its leases. Without `dead_letters` a record that fails ends the worker.
         `tally` is of all workers that were started together."""
+        self._settings = consumer_settings
         self._topic = topic
         self._processes = consumer
         self._options = options
@@ -220,9 +222,17 @@ class Worker:
             return
         place = self._place(held.shard)
         first, end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_SECONDS)
-        at, said = start(Found(first, end, held.shard.end_offset), self._position, partition)
+        reached = held.shard.end_offset
+        at, said = start(Found(first, end, reached, high=self._high(place, reached, end)), self._position, partition)
         self._say(f"{held.shard.shard_id}: {said or 'its offset was out of range'}")
         self._consumer.seek(self._place(held.shard, at))
+
+    def _high(self, place: Any, reached: int | None, end: int) -> int | None:
+        """The high watermark, asked for where an offset lies beyond the last stable one: beside an open transaction
+        another kind of consumer, one that reads what is not committed, gets as far as that."""
+        if reached is None or reached <= end:
+            return None
+        return topics.bounds(self._settings["bootstrap.servers"], self._topic)[place.partition].high
 
     def _commit(self, now: float) -> None:
         if now < self._next_commit:
@@ -293,11 +303,13 @@ class Worker:
                 lambda place=place: self._consumer.get_watermark_offsets(place, timeout=REQUEST_SECONDS)  # type: ignore[misc]
             )
             known, time_offset = committed.get(place.partition), at_time.get(place.partition)
+            reached = known.offset if known else None
             found = Found(
                 first,
                 end,
-                known.offset if known else None,
+                reached,
                 None if time_offset is None else (time_offset if time_offset >= 0 else end),
+                self._high(place, reached, end),
             )
             yield place, found, Lease.from_metadata(known.metadata if known else None)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -18,9 +19,11 @@ from shardlake.errors import Unavailable
 from shardlake.groups import REQUEST_SECONDS
 from shardlake.lag.broker import Broker
 from shardlake.lag.exporter import Exporter
-from shardlake.lag.sampling import Sampler
+from shardlake.lag.sampling import EACH_TIME, Sampler
 from shardlake.lag.shard import Shard
 from shardlake.lag.status import Status
+from shardlake.position import Bounds
+from shardlake.shards.leases import Leases
 from shardlake.testing.stack import RunningStack
 from tests.support import ROOT, wait_for
 
@@ -119,6 +122,67 @@ def test_a_transaction_that_is_open_is_not_waited_for_and_its_marker_is_no_recor
     cluster.send(topic, b"y")
     shard = of(sampler, group)
     assert (shard.track.end, shard.records) == (7, 2)
+
+
+def test_beside_an_open_transaction_everyone_who_tells_of_a_group_says_the_same(
+    cluster: Cluster, sampler: Sampler
+) -> None:
+    """One record of a transaction that is open, then five without one, and groups at both ends of the partition."""
+    topic = cluster.topic(APPENDED)
+    producer = Producer({"bootstrap.servers": cluster.servers, "transactional.id": topic})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(topic, b"x")
+    producer.flush()
+    cluster.send(topic, *[b"y"] * 5)
+    at_end, stable, beyond = (cluster.commit(topic, offset) for offset in (6, 0, 7))
+    assert topics.bounds(cluster.servers, topic) == {0: Bounds(0, 0, 6)}
+
+    one, other = of(sampler, at_end), of(sampler, stable)
+    assert (one.exported, one.held_back, one.verdict.status) == (0, 0, Status.OK)
+    assert one.verdict.reason == "caught up, with records that are not committed yet"
+    assert (other.exported, other.held_back, other.verdict.status) == (0, 6, Status.OK)
+    since = datetime.fromtimestamp(arrival_ms(cluster.servers, topic) // 1000, UTC)
+    assert other.verdict.reason == (
+        "6 behind the end, and all that is committed is read: a transaction has been open since "
+        f"{since:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    assert of(sampler, beyond).verdict.status is Status.AHEAD
+    assert [behind(cluster.servers, group) for group in (at_end, stable)] == [0, 0]
+    # A worker of ours that takes such a group over begins where it is, not with the first record that is there.
+    consumer = Consumer({"bootstrap.servers": cluster.servers, "group.id": at_end, "isolation.level": "read_committed"})
+    assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10) == (0, 0)
+    consumer.close()
+
+    producer.commit_transaction()
+    cluster.commit(topic, 6, stable)
+    wait_for(lambda: topics.bounds(cluster.servers, topic) == {0: Bounds(0, 7, 7)}, "the transaction to be seen")
+    # Only its marker is left: who looks once and the exporter, which has little time, say that nothing waits.
+    assert of(sampler, stable).exported == 0
+    scraped = Sampler.of(cluster.servers)
+    exporter = Exporter(lambda: scraped.sample(EACH_TIME))
+    line = f'kafka_consumergroup_lag{{consumergroup="{stable}",topic="{topic}",partition="0"}} 0\n'
+    wait_for(lambda: line in exporter.text(["kafka_consumergroup_lag"]), "the exporter to say so")
+    scraped.close()
+
+
+def arrival_ms(servers: str, topic: str) -> int:
+    """Of the first record, which is not committed."""
+    reader = {"group.id": "none", "isolation.level": "read_uncommitted", "auto.offset.reset": "earliest"}
+    consumer = Consumer({"bootstrap.servers": servers, **reader})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    (message,) = consumer.consume(1, timeout=30)
+    consumer.close()
+    found: int = message.timestamp()[1]
+    return found
+
+
+def behind(servers: str, group: str) -> int:
+    """What `shardlake leases` says."""
+    leases = Leases(servers, group)
+    (one,) = leases.read(0)
+    leases.close()
+    return one.behind
 
 
 def test_a_topic_deleted_and_made_anew_with_lower_offsets(cluster: Cluster, sampler: Sampler) -> None:

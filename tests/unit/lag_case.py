@@ -66,9 +66,10 @@ def answers(
     taken_ms: float = 0,
     firsts: Mapping[str, list[int]] | None = None,
     owners: Mapping[str, Mapping[Place, Member]] | None = None,
+    highs: Mapping[str, list[int]] | None = None,
     **more: Any,
 ) -> Answers:
-    """Of groups with their commits, and topics with their ends."""
+    """Of groups with their commits, and topics with their ends; without `highs` no transaction is open."""
     groups = {}
     for name, commits in committed.items():
         group = Group("STABLE", len(set((owners or {}).get(name, {}).values())), (owners or {}).get(name, {}))
@@ -81,6 +82,7 @@ def answers(
         taken_ms=taken_ms,
         brokers=1,
         ends={topic: array("q", values) for topic, values in ends.items()},
+        highs={topic: array("q", (highs or {}).get(topic, values)) for topic, values in ends.items()},
         firsts={topic: array("q", (firsts or {}).get(topic, [0] * len(values))) for topic, values in ends.items()},
         under_replicated=more.pop("under_replicated", frozenset()),
         retention_ms=more.pop("retention_ms", {}),
@@ -88,14 +90,14 @@ def answers(
     )
 
 
-def sampler(*said: Answers | Exception, records: Records | None = None) -> Sampler:
+def sampler(*said: Answers | Exception, records: Records | None = None, uncommitted: Records | None = None) -> Sampler:
     """One that hears these answers."""
-    return Sampler(Words(*said), records or Records())  # type: ignore[arg-type]
+    return Sampler(Words(*said), records or Records(), uncommitted or Records())  # type: ignore[arg-type]
 
 
-def last_sample(*said: Answers, records: Records | None = None) -> Sample:
+def last_sample(*said: Answers, records: Records | None = None, uncommitted: Records | None = None) -> Sample:
     """The sample of the last of these answers."""
-    one = sampler(*said, records=records)
+    one = sampler(*said, records=records, uncommitted=uncommitted)
     for _ in said[:-1]:
         one.sample()
     return one.sample()

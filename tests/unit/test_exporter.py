@@ -137,6 +137,16 @@ def test_more_committed_than_there_is_is_no_lag_of_zero() -> None:
     assert "shardlake_time_to_drain_seconds" not in found
 
 
+def test_what_an_open_transaction_holds_back_is_no_lag_and_is_told() -> None:
+    said = answers({"g": {("t", 0): 94, ("t", 1): 100}}, {"t": [94, 94]}, NOW_MS, highs={"t": [100, 100]})
+    found = scrape(of(sampler(said, uncommitted=Records({(("t", 0), 94): NOW_MS - 90_000}))))
+    assert found["kafka_consumergroup_lag"] == {("g", "t", "0"): 0, ("g", "t", "1"): 0}
+    assert found["shardlake_held_back_records"] == {("g", "t", "0"): 6}
+    assert found["shardlake_open_transaction_seconds"] == {("g", "t", "0"): 90}
+    assert found["shardlake_shard_status"] == {("g", "t", "0", "WARN"): 1, ("g", "t", "1", "OK"): 1}
+    assert "shardlake_held_back_records" not in scrape(exporter(ANSWERS))
+
+
 def test_what_has_not_started_is_no_risk_of_retention() -> None:
     assert ("g", "t", "2") not in scrape(exporter(ANSWERS))["shardlake_retention_risk_ratio"]
 

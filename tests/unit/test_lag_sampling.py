@@ -145,6 +145,51 @@ def test_committed_beyond_the_end_is_no_negative_lag_and_no_zero_age() -> None:
     assert (shard.exported, shard.seconds, shard.drain_seconds, shard.verdict.status) == (None, None, None, "AHEAD")
 
 
+BESIDE_A_TRANSACTION = answers(
+    {"a": {PLACE: 6}, "b": {PLACE: 0}, "c": {PLACE: 2}}, {"t": [0]}, NOW_MS, highs={"t": [6]}
+)
+"""Of six offsets none is stable: a reads uncommitted records and has all, b may read none, c waits for four."""
+
+
+def test_beside_an_open_transaction_each_group_is_judged_by_what_it_reads() -> None:
+    uncommitted = Records({(PLACE, 0): ms_ago(75), (PLACE, 2): ms_ago(8)})
+    at_end, stable, between = last_sample(BESIDE_A_TRANSACTION, uncommitted=uncommitted).shards
+    assert (at_end.exported, at_end.seconds, at_end.held_back, at_end.verdict.status) == (0, 0.0, 0, "OK")
+    assert (stable.exported, stable.seconds, stable.held_back, stable.open_seconds) == (0, 0.0, 6, 75)
+    assert (stable.verdict.status, stable.verdict.reason) == (
+        "WARN",
+        "6 behind the end, and all that is committed is read: a transaction has been open since "
+        "2027-01-15 07:58:45 UTC",
+    )
+    # Its record is read where it can be: a read-committed reader would say that there is none.
+    assert (between.exported, between.seconds, between.held_back, between.verdict.status) == (4, 8, 0, "OK")
+
+
+def test_the_begin_of_a_transaction_is_read_once_and_forgotten_with_it() -> None:
+    uncommitted = Records({(PLACE, 0): ms_ago(75), (PLACE, 6): None})
+    after = answers({"b": {PLACE: 0}}, {"t": [6]}, NOW_MS, highs={"t": [8]})
+    one = sampler(
+        BESIDE_A_TRANSACTION, BESIDE_A_TRANSACTION, after, answers({"b": {PLACE: 0}}, {"t": [9]}, NOW_MS),
+        uncommitted=uncommitted,
+    )  # fmt: skip
+    assert [only(one.sample().of("b")).open_seconds for _ in range(2)] == [75, 75]
+    assert uncommitted.asked.count((PLACE, 0)) == 1
+    shard = only(one.sample().of("b"))
+    assert (shard.records, shard.held_back, shard.open_seconds) == (6, 2, None)
+    shard = only(one.sample().of("b"))
+    assert (shard.records, shard.held_back, shard.open_seconds) == (9, 0, None)
+
+
+def test_a_group_that_goes_back_beside_a_transaction_is_no_topic_made_anew() -> None:
+    """It has read what is not committed: its end goes back with it, and the high watermark does not."""
+    said = [
+        answers({"g": {PLACE: offset}}, {"t": [94]}, ms_ago(10 - n), highs={"t": [100]})
+        for n, offset in enumerate((100, 50))
+    ]
+    shard = only(last_sample(*said).shards)
+    assert (shard.records, shard.held_back, shard.verdict.status) == (44, 6, "REWIND")
+
+
 def test_a_topic_made_anew_takes_no_arrival_of_the_old_one() -> None:
     records = Records({(PLACE, 60): ms_ago(1000)})
     one = sampler(

@@ -9,6 +9,7 @@ import pytest
 
 from shardlake.lag.status import Status, drain_seconds, hot, judge, window_seconds
 from shardlake.lag.track import Track
+from shardlake.position import Bounds, Position
 
 pytestmark = pytest.mark.unit
 
@@ -26,15 +27,18 @@ class Case:
     is_empty: bool = False
     first: int = 0
     renewals: tuple[int, ...] = ()
+    held: int = 0
+    """Offsets from the end to the high watermark."""
+    open_since: int | None = None
 
 
-def follow(seen: list[Seen], first: int = 0, renewals: tuple[int, ...] = ()) -> Track:
+def follow(seen: list[Seen], first: int = 0, renewals: tuple[int, ...] = (), held: int = 0) -> Track:
     (began, committed, end), *later = seen
-    track = Track(1000 * began, first, end, committed)
+    track = Track(1000 * began, Position(Bounds(first, end, end + held), committed))
     before = began
     for second, offset, end in later:
         if (offset, end) != (track.committed, track.end):
-            track.observe(1000 * second, 1000 * before, first, end, offset)
+            track.observe(1000 * second, 1000 * before, Position(Bounds(first, end, end + held), offset))
         before = second
     for second in renewals:
         track.renew(1000 * second, f"renewed at {second}")
@@ -132,12 +136,31 @@ CASES: list[tuple[str, Case]] = [
         "its lag has not fallen for 65 s")),
     ("33. committed at 0 is a commit, not 'not started'", Case(
         [(0, 0, 100)], 5, Status.OK, "it moves")),
+    ("37. at the high watermark beside an open transaction: a reader of uncommitted records, and not ahead", Case(
+        [(0, 6, 0)], 500, Status.OK, "caught up, with records that are not committed yet", held=6, open_since=0)),
+    ("38. at the stable offset beside it: what is behind that is said, and since when", Case(
+        [(0, 94, 94)], 59, Status.OK, "6 behind the end, and all that is committed is read: a transaction has been "
+        "open since 1970-01-01 00:00:00 UTC", held=6, open_since=0)),
+    ("39. a transaction that is open for a minute is worth a look", Case(
+        [(0, 94, 94)], 60, Status.WARN, "6 behind the end, and all that is committed is read: a transaction has been "
+        "open since 1970-01-01 00:00:00 UTC", held=6, open_since=0)),
+    ("40. nobody knows since when", Case(
+        [(0, 94, 94)], 500, Status.OK, "6 behind the end, and all that is committed is read: a transaction is open",
+        held=6)),
+    ("41. between the two: it reads uncommitted records, and they wait", Case(
+        [(0, 2, 0)], 5, Status.OK, "it moves", held=6, open_since=0)),
+    ("42. beyond the high watermark: ahead of all there is", Case(
+        [(0, 107, 94)], 0, Status.AHEAD, "committed 107, and the topic ends at 100: was it made anew?", held=6)),
+    ("43. a reader of uncommitted records that goes back before the transaction went back", Case(
+        [(0, 100, 94), (5, 50, 94)], 5, Status.REWIND, "went back from 100, is at 50", held=6, open_since=0)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[name for name, _ in CASES])
 def test_status(case: Case) -> None:
-    found = judge(follow(case.seen, case.first, case.renewals), 1000 * case.now, case.is_held, case.is_empty)
+    track = follow(case.seen, case.first, case.renewals, case.held)
+    since_ms = None if case.open_since is None else 1000 * case.open_since
+    found = judge(track, 1000 * case.now, case.is_held, case.is_empty, since_ms)
     assert (found.status, found.reason) == (case.status, case.reason)
 
 

@@ -48,6 +48,18 @@ def test_what_is_not_known_is_not_zero() -> None:
     assert row[7].startswith("AHEAD")
 
 
+def test_what_a_transaction_holds_back_is_beside_the_lag() -> None:
+    told = last_sample(
+        answers({"g": {("t", 0): 90}}, {"t": [94]}, NOW_MS, highs={"t": [100]}),
+        uncommitted=Records({(("t", 0), 94): NOW_MS - 90_000}),
+    )
+    assert shown(told)[0][:6] == ["g", "t", "0", "90", "94", "4 (+6 held back)"]
+    (found,) = as_json(told)["partitions"]
+    assert {name: found[name] for name in ("end", "high_watermark", "lag", "held_back", "open_seconds")} == {
+        "end": 94, "high_watermark": 100, "lag": 4, "held_back": 6, "open_seconds": 90
+    }  # fmt: skip
+
+
 def test_one_group_alone_and_one_that_is_not_there() -> None:
     assert {row[0] for row in shown(sample(), ODD)} == {ODD}
     assert shown(sample(), "[none]") == [["no consumer group [none] yet"]]

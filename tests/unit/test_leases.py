@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shardlake.cli.leases import lease_table
+from shardlake.position import Bounds, Position
 from shardlake.shards.lease import Lease
 from shardlake.shards.leases import Checkpoint, State, judge
 
@@ -47,12 +48,23 @@ CASES: list[tuple[str, int | None, str | None, set[str], dict[str, Any]]] = [
     ("offset", "metadata", "members", "expected"), [row[1:] for row in CASES], ids=[row[0] for row in CASES]
 )
 def test_judge(offset: int | None, metadata: str | None, members: set[str], expected: dict[str, Any]) -> None:
-    found = judge(Checkpoint("t", 0, offset, metadata, first=10, end=100), members, NOW_MS)
+    found = judge(Checkpoint("t", 0, Position(Bounds(10, 100, 100), offset), metadata), members, NOW_MS)
     assert found.shard == "t-0"
     assert {name: getattr(found, name) for name in expected} == expected
 
 
+def test_a_group_that_reads_uncommitted_records_is_behind_the_high_watermark() -> None:
+    behind = [
+        judge(Checkpoint("t", 0, Position(Bounds(0, 94, 100), offset), lease(1)), {OWNER}, NOW_MS).behind
+        for offset in (90, 94, 97, 100)
+    ]
+    assert behind == [4, 0, 3, 0]
+
+
 def test_the_table_has_a_row_a_shard() -> None:
-    rows = [judge(Checkpoint("t", n, offset, lease(1), 0, 9), {OWNER}, NOW_MS) for n, offset in enumerate((5, None))]
+    rows = [
+        judge(Checkpoint("t", n, Position(Bounds(0, 9, 9), offset), lease(1)), {OWNER}, NOW_MS)
+        for n, offset in enumerate((5, None))
+    ]
     assert lease_table(rows).row_count == 2
     assert lease_table([]).row_count == 1

@@ -34,6 +34,10 @@ AFTER = InitialPosition(Kind.AFTER_SEQUENCE_NUMBER, after=((0, 14), (1, 99)))
         (15, Found(15, 20), AFTER, 0, 15, ""),  # the record after it is the first that is left
         (16, Found(16, 20), AFTER, 0, 16, "14 is not there"),
         (17, Found(0, 0), HORIZON, 0, 0, ""),
+        # Committed by a reader of uncommitted records, beside an open transaction: nothing comes again.
+        (18, Found(10, 20, committed=26, high=26), HORIZON, 0, 26, ""),
+        (19, Found(10, 20, committed=23, high=26), LATEST, 0, 23, ""),
+        (20, Found(10, 20, committed=27, high=26), HORIZON, 0, 10, "27 is committed, and the topic ends at 26"),
     ],
 )
 def test_where_a_shard_begins(
