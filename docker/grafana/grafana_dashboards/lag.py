@@ -90,6 +90,8 @@ def _shards(made: Dashboard) -> None:
         ("Time to drain", "s", f"shardlake_time_to_drain_seconds{IN_GROUP} < Inf", "No line: it does not drain."),
         ("Hot shards", "short", f"shardlake_hot_shard_ratio{IN_GROUP}", "Lag beside the other shards' mean."),
         ("Retention risk", "percentunit", f"shardlake_retention_risk_ratio{IN_GROUP}", "Iterator age / retention."),
+        ("Held back", "short", f"shardlake_held_back_records{IN_GROUP}", "Offsets behind a transaction that is open."),
+        ("Transaction open", "s", f"shardlake_open_transaction_seconds{IN_GROUP}", "Of the one that holds back."),
         ("Interpolated less measured age", "s", f"shardlake_iterator_age_difference_seconds{IN_GROUP}", ""),
     ):
         made.with_panel(graph(title, unit, Series(expr, SHARD), description=about))

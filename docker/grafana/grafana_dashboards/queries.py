@@ -13,7 +13,7 @@ from grafana_dashboards.lake import lake
 
 DASHBOARDS = {"lag": lag, "lake": lake}
 
-MAY_BE_EMPTY = frozenset({"Alarms that fire", "Hot shards", "Time to drain"})
+MAY_BE_EMPTY = frozenset({"Alarms that fire", "Held back", "Hot shards", "Time to drain", "Transaction open"})
 """The panels that show nothing where all is well."""
 
 
