@@ -11,7 +11,7 @@ from confluent_kafka.admin import NewTopic
 
 from shardlake import topics
 from shardlake.avro.evolution import misfits
-from shardlake.avro.registry import Registry, Version, same_version
+from shardlake.avro.registry import AVRO, Registry, Version, same_version
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.patience import Patience, insist
 from shardlake.pipeline import Pipeline, Topic
@@ -66,6 +66,11 @@ class Check:
     """Why it cannot be registered; [] where it can."""
 
     @property
+    def newest(self) -> Version | None:
+        """The newest that is Avro; None where there is none."""
+        return next((version for version in reversed(self.versions) if version.type == AVRO), None)
+
+    @property
     def refused(self) -> bool:
         """Whether the registry would refuse it."""
         return bool(self.reasons)
@@ -105,7 +110,11 @@ def _check(topic: Topic, schema: dict[str, Any], registry: Registry) -> Check:
     same = same_version(versions, schema)
     if same or not versions or registry.accepts(topic.subject, schema):
         return Check(topic, versions, same, [])
-    reasons = misfits([version.schema for version in versions], schema, registry.compatibility(topic.subject))
+    if versions[-1].type != AVRO:
+        words = f"version {versions[-1].number} of {topic.subject} is of the type {versions[-1].type}"
+        return Check(topic, versions, same, [f"{words}: a schema in Avro cannot follow it"])
+    avro = [version.schema for version in versions if version.type == AVRO]
+    reasons = misfits(avro, schema, registry.compatibility(topic.subject))
     return Check(topic, versions, same, reasons or ["the registry refuses it; `-v schema register` shows its words"])
 
 

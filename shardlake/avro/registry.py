@@ -18,23 +18,39 @@ TIMEOUT_SECONDS = 10
 FORGET_UNKNOWN_SECONDS = 30
 
 
+AVRO = "AVRO"
+REFERRING = "AVRO with references"
+"""The type of a version that refers to schemas of other subjects: without those it is no schema."""
+
+
 class UnknownSchema(Exception):
     """The registry answers, and has no such schema."""
 
 
+class UnreadableSchema(Exception):
+    """The registry has the schema, and it is none that records can be read with."""
+
+    def __init__(self, error_class: str, message: str) -> None:
+        """`error_class` is a word for it, as NotAvro."""
+        super().__init__(message)
+        self.error_class, self.message = error_class, message
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One registered version of a subject."""
+    """One registered version of a subject. `schema` is {} where its type is another than AVRO, as PROTOBUF."""
 
     number: int
     schema_id: int
     schema: dict[str, Any]
+    type: str = AVRO
 
 
 def same_version(versions: list[Version], schema: dict[str, Any]) -> Version | None:
     """The latest version that is the schema but for its docs, which some registries take for the same, too."""
     plain = without_docs(schema)
-    return next((version for version in reversed(versions) if without_docs(version.schema) == plain), None)
+    avro = [version for version in reversed(versions) if version.type == AVRO]
+    return next((version for version in avro if without_docs(version.schema) == plain), None)
 
 
 class Registry:
@@ -109,7 +125,7 @@ class Registry:
                 raise
             return []
         found = [self._ask(self._client.get_version, subject, number) for number in sorted(numbers)]
-        return [Version(one.version, one.schema_id, json.loads(one.schema.schema_str)) for one in found]
+        return [Version(one.version, one.schema_id, _parsed(one.schema), _type(one.schema)) for one in found]
 
     def compatibility(self, subject: str) -> str:
         """What a new version of the subject must keep to, as BACKWARD: its own rule, or that of all."""
@@ -121,7 +137,7 @@ class Registry:
             return str(self._ask(self._client.get_compatibility))
 
     def schema_by_id(self, schema_id: int) -> dict[str, Any]:
-        """The schema of an id, asked once. Raises UnknownSchema; that answer is kept for half a minute."""
+        """The schema of an id, asked once. Raises UnreadableSchema; UnknownSchema, which is kept for half a minute."""
         if schema_id in self._by_id:
             return self._by_id[schema_id]
         if time.monotonic() - self._unknown_since.get(schema_id, float("-inf")) < FORGET_UNKNOWN_SECONDS:
@@ -133,7 +149,12 @@ class Registry:
                 raise
             self._unknown_since[schema_id] = time.monotonic()
             raise UnknownSchema(schema_id) from error
-        schema: dict[str, Any] = json.loads(found.schema_str)
+        if found.schema_type not in (None, AVRO):
+            raise UnreadableSchema("NotAvro", f"schema {schema_id} is of the type {found.schema_type}")
+        if _type(found) == REFERRING:
+            words = f"schema {schema_id} refers to schemas of other subjects, which are not read with it"
+            raise UnreadableSchema("SchemaReferences", words)
+        schema = _parsed(found)
         self._by_id[schema_id] = schema
         return schema
 
@@ -156,6 +177,22 @@ class Registry:
             f"The schema registry at {self.url} does not answer: {' '.join(str(error).split())[:200]}.",
             "Start the stack with `shardlake up`, or set SCHEMA_REGISTRY_URL.",
         )
+
+
+def _parsed(found: Schema) -> dict[str, Any]:
+    """The schema, {} where it is none of a record in Avro by itself."""
+    if _type(found) != AVRO:
+        return {}
+    try:
+        schema = json.loads(str(found.schema_str))
+    except ValueError:
+        return {}
+    return schema if isinstance(schema, dict) else {}
+
+
+def _type(found: Schema) -> str:
+    kind = str(found.schema_type or AVRO)
+    return REFERRING if kind == AVRO and found.references else kind
 
 
 def _plain(schema: dict[str, Any]) -> Schema:

@@ -26,8 +26,9 @@ app = typer.Typer(no_args_is_help=True, help="The pipeline's schemas, and those 
 
 @app.command("list")
 def list_schemas(ctx: typer.Context, json: Json = False) -> None:
-    """Every subject of the registry: its versions, their ids, its compatibility, and where the folder's schema is."""
-    from shardlake.avro.registry import same_version
+    """Every subject of the registry: its type, its versions with their ids, its compatibility, and where the folder's
+    schema is."""
+    from shardlake.avro.registry import AVRO, same_version
 
     pipeline, registry = _both(ctx)
     ours = {topic.subject: pipeline.schema_of(topic) for topic in pipeline.on_broker if topic.schema}
@@ -38,6 +39,7 @@ def list_schemas(ctx: typer.Context, json: Json = False) -> None:
         rows.append(
             {
                 "subject": subject,
+                "type": ", ".join(sorted({version.type for version in versions})) or AVRO,
                 "versions": {version.number: version.schema_id for version in versions},
                 "compatibility": registry.compatibility(subject),
                 "folder": here.number if here else "not registered" if subject in ours else "no schema",
@@ -46,11 +48,11 @@ def list_schemas(ctx: typer.Context, json: Json = False) -> None:
     if json:
         print_json(rows)
         return
-    table = new_table("subject", "version (id)", "compatibility", "the folder's")
+    table = new_table("subject", "type", "version (id)", "compatibility", "the folder's")
     for row in rows:
         numbers = ", ".join(f"{number} ({schema_id})" for number, schema_id in row["versions"].items())
         ours_is = f"version {row['folder']}" if isinstance(row["folder"], int) else row["folder"]
-        add_row(table, row["subject"], numbers or "none", row["compatibility"], ours_is)
+        add_row(table, row["subject"], row["type"], numbers or "none", row["compatibility"], ours_is)
     out.print(table)
 
 
@@ -62,9 +64,7 @@ def diff(ctx: typer.Context, json: Json = False) -> None:
 
     pipeline, registry = _both(ctx)
     found = {
-        check.topic.subject: changes(check.versions[-1].schema, pipeline.schema_of(check.topic))
-        if check.versions
-        else None
+        check.topic.subject: changes(check.newest.schema, pipeline.schema_of(check.topic)) if check.newest else None
         for check in check_schemas(pipeline, registry)
     }
     if json:

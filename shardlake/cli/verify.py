@@ -105,7 +105,7 @@ def _evidence(pipeline: Pipeline, settings: Settings, run: Path | None, temporar
 
 
 def _collect(pipeline: Pipeline, settings: Settings, folder: Path) -> Evidence:
-    from shardlake.avro.registry import Registry
+    from shardlake.avro.registry import AVRO, Registry
     from shardlake.flink.resume import ended_at
     from shardlake.flink.tables import GROUP
     from shardlake.lake.evidence import collect
@@ -115,7 +115,7 @@ def _collect(pipeline: Pipeline, settings: Settings, folder: Path) -> Evidence:
 
     topic = pipeline.events_topic
     versions = Registry(settings.schema_registry_url).versions(topic.subject)
-    older = [version.schema for version in reversed(versions)]
+    older = [version.schema for version in reversed(versions) if version.type == AVRO]
     masks = Masks(pipeline.schema_of(topic), _keys(pipeline.folder), older)
     # Before the topic and the lake are read: files show up a moment after the offsets are committed.
     covered = ended_at(settings.jobs, topic.name) if settings.jobs_folder else {}

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from shardlake import topics as kafka_topics
+from shardlake.avro.registry import AVRO
 from shardlake.dead_letter import DeadLetter
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS, metadata
@@ -64,6 +65,12 @@ def schemas(pipeline: Pipeline, settings: Settings) -> Iterator[Finding]:
         if newest is None:
             wrong = True
             yield Finding("schemas", False, f"no schema of {topic.subject} is registered", UP_AGAIN)
+        elif newest.get("schemaType", AVRO) != AVRO or newest.get("references"):
+            wrong = True
+            kind = f"{newest.get('schemaType', AVRO)}{' with references' if newest.get('references') else ''}"
+            words = f"version {newest['version']} of {topic.subject} is {kind}, and jobs read plain Avro alone"
+            fix = "Somebody has registered it under this subject: delete that version, or name another topic."
+            yield Finding("schemas", False, words, fix)
         elif json.loads(newest["schema"]) != pipeline.schema_of(topic):
             wrong = True
             words = f"version {newest['version']} of {topic.subject} differs from schemas/{topic.schema}.avsc"

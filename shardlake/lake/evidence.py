@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from shardlake import topics
 from shardlake.avro.codec import Decoder, Undecodable
-from shardlake.avro.registry import Registry
+from shardlake.avro.registry import AVRO, Registry
 from shardlake.child import die_with_parent
 from shardlake.dead_letter import DeadLetter
 from shardlake.durable import OWNER_ALONE, write_durably
@@ -200,7 +200,8 @@ def _end_with(parent: int) -> None:
 def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file: Path) -> int:
     registry = Registry(settings.schema_registry_url)
     judge = Judge(topic, schema, registry)
-    older = [Decoder(version.schema, registry) for version in registry.versions(topic.subject)]
+    versions = [version for version in registry.versions(topic.subject) if version.type == AVRO]
+    older = [Decoder(version.schema, registry) for version in versions]
     count = 0
     with pq.ParquetWriter(file, DEAD_LETTER_FIELDS) as written:
         rows: list[tuple[Any, ...]] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from shardlake.avro.registry import Registry
 from shardlake.lake.accounting import account
@@ -78,6 +79,18 @@ def test_check_diff_list_and_register(first: RunningStack, tmp_path: Path) -> No
     assert listed[SUBJECT]["folder"] == len(listed[SUBJECT]["versions"]) == 2
     assert listed["service-health-value"]["folder"] == 1
     assert "version 2" in second.shardlake("schema", "list")
+
+    # Others have schemas of other kinds in the same registry.
+    client = SchemaRegistryClient({"url": first.settings.schema_registry_url})
+    client.register_schema("other-value", Schema('syntax = "proto3"; message M { string a = 1; }', "PROTOBUF"))
+    client.register_schema("third-value", Schema('{"type": "object"}', "JSON"))
+    listed = {row["subject"]: row for row in json.loads(second.shardlake("schema", "list", "--json"))}
+    assert {name: row["type"] for name, row in listed.items() if name in (SUBJECT, "other-value", "third-value")} == {
+        SUBJECT: "AVRO", "other-value": "PROTOBUF", "third-value": "JSON"
+    }  # fmt: skip
+    assert listed["other-value"]["folder"] == "no schema"
+    assert len(listed["other-value"]["versions"]) == 1
+    assert "PROTOBUF" in second.shardlake("schema", "list")
 
 
 @pytest.mark.thorough
