@@ -36,6 +36,18 @@ OURS = (TOPIC, PARTITION, OFFSET, TIMESTAMP, ERROR_CLASS, ERROR_MESSAGE, GROUP, 
 ORIGINAL = OWN_PREFIX + "original."
 """Before the name of an original header that has one of these names."""
 
+RENAMED = {
+    "ArrayIndexOutOfBoundsException": ("NoSuchBranch",),
+    "AvroTypeException": ("SchemaMismatch",),
+    "NotAnInt": ("NumberOutOfRange",),
+    "EOFError": ("BreaksOff",),
+    "IndexError": ("NoSuchBranch",),
+    "SchemaResolutionError": ("SchemaMismatch",),
+    "UnicodeDecodeError": ("NotUtf8",),
+}
+"""By the last part of a class that letters of earlier versions have: what such a letter is called now. Letters keep the
+names that they were written with."""
+
 NO_TIME_MS = -1
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: no later one can be shown."""

@@ -18,15 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shardlake.avro.codec import MAX_VALUE_BYTES
+from shardlake.avro.times import DAYS, MICROS, MILLIS
 from shardlake.avro.wire import HEADER_BYTES, header
 
 MAX_BATCH_BYTES = 1 << 31
 """Arrow's positions in a column of text have 31 bits."""
 PADDING_BYTES = 16
 """A varint has ten bytes at most and a word eight: so many may be read after a value's end before that is seen."""
-MILLIS = (-62_135_596_800_000, 253_402_300_799_999)
-DAYS = (-719_162, 2_932_896)
-"""The years 1 to 9999, as Python's datetime has them."""
 INFINITY, QUIET = 0x7F80_0000, 0x0040_0000
 """Bits of floats. What is not a number and is not quiet either, Python does not write again as it was read."""
 
@@ -271,8 +269,7 @@ def _millis(cursor: _Cursor, field: _Field, rows: Any, present: Numbers) -> pa.A
 
 
 def _micros(cursor: _Cursor, field: _Field, rows: Any, present: Numbers) -> pa.Array:
-    bounds = (1000 * MILLIS[0], 1000 * MILLIS[1] + 999)
-    return cursor.numbers(rows, present, np.int64, bounds).view(pa.timestamp("us"))
+    return cursor.numbers(rows, present, np.int64, MICROS).view(pa.timestamp("us"))
 
 
 def _fixed(cursor: _Cursor, field: _Field, rows: Any, present: Numbers) -> pa.Array:

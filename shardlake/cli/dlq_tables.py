@@ -147,7 +147,8 @@ def _decoded(pipeline: Pipeline, settings: Settings, message: Any) -> tuple[dict
     try:
         return Decoder(pipeline.schema_of(topic), Registry(settings.schema_registry_url)).decode(message.value()), ""
     except Undecodable as error:
-        return None, f"it cannot be decoded: {error.error_class}, {error.message}"
+        why = error.beside(message.headers())
+        return None, f"it cannot be decoded: {why.error_class}, {why.message}"
     except Unavailable as error:
         return None, f"it cannot be decoded now: {error.message}"
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from shardlake import dead_letter
 from shardlake.avro.evolution import without_docs
+from shardlake.avro.wire import ID_HEADER, ID_IN_HEADER, ID_IN_HEADER_WORDS, WITHOUT_ID
 from shardlake.flink.columns import PROVENANCE, columns
 from shardlake.flink.endpoints import Endpoints
 from shardlake.pipeline import Pipeline, Topic
@@ -28,7 +29,9 @@ NULL_VALUE = "null_value"
 MAX_DEAD_LETTER_BYTES = 67_108_864
 IN_FUTURE = "INTERVAL '1' HOUR"
 EVENT_TIME_MESSAGE = "event time before 1970, or more than an hour after arrival"
-EVENT_TIME_OUT_OF_RANGE = "io.shardlake.flink.EventTimeOutOfRange"
+CLASSES = "io.shardlake.flink."
+"""Before the name of each class of the jobs' dead letters."""
+EVENT_TIME_OUT_OF_RANGE = f"{CLASSES}EventTimeOutOfRange"
 
 
 def view_name(topic: Topic) -> str:
@@ -71,8 +74,10 @@ def dead_letters_query(topic: Topic) -> str:
         dead_letter.TIMESTAMP: (
             "CAST(EXTRACT(EPOCH FROM arrival_time) * 1000 + EXTRACT(MILLISECOND FROM arrival_time) AS STRING)"
         ),
-        dead_letter.ERROR_CLASS: f"COALESCE(error, '{EVENT_TIME_OUT_OF_RANGE}')",
-        dead_letter.ERROR_MESSAGE: f"COALESCE(error_message, '{EVENT_TIME_MESSAGE}')",
+        dead_letter.ERROR_CLASS: _beside_an_id(f"COALESCE(error, '{EVENT_TIME_OUT_OF_RANGE}')", CLASSES + ID_IN_HEADER),
+        dead_letter.ERROR_MESSAGE: _beside_an_id(
+            f"COALESCE(error_message, '{EVENT_TIME_MESSAGE}')", ID_IN_HEADER_WORDS.replace("'", "''")
+        ),
     }
     ours = dict.fromkeys(dead_letter.OURS, "CAST(NULL AS BYTES)")
     ours |= {name: f"ENCODE({value}, 'UTF-8')" for name, value in reasons.items()}
@@ -80,6 +85,12 @@ def dead_letters_query(topic: Topic) -> str:
         f"SELECT kafka_key, raw_value, {_with_ours('headers', ours)} FROM decoded.{view_name(topic)} "
         f"WHERE (error IS NOT NULL AND error <> '{NULL_VALUE}') OR NOT ({_in_time(topic)})"
     )
+
+
+def _beside_an_id(reason: str, words: str) -> str:
+    """The reason, or words where the value names no schema because a header does: `Undecodable.beside` in SQL."""
+    without = ", ".join(f"'{CLASSES}{name}'" for name in WITHOUT_ID)
+    return f"CASE WHEN error IN ({without}) AND headers['{ID_HEADER}'] IS NOT NULL THEN '{words}' ELSE {reason} END"
 
 
 def _with_ours(headers: str, ours: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from shardlake.dead_letter import RENAMED
 from shardlake.errors import BadInput
 from shardlake.redrive.letters import Letter
 from shardlake.shards.processor import text_of
@@ -87,9 +88,10 @@ class Selection:
             _refuse("source", f"{self.source.topic}-{self.source.partition}", sources)
 
 
-def names_of(error_class: str) -> tuple[str, str]:
-    """Its whole name, and the last part of it."""
-    return error_class, error_class.rpartition(".")[2]
+def names_of(error_class: str) -> tuple[str, ...]:
+    """Its whole name, the last part of it, and what it is called since where an earlier version had another name."""
+    last = error_class.rpartition(".")[2]
+    return error_class, last, *RENAMED.get(last, ())
 
 
 def _refuse(what: str, wanted: str, there: Iterable[str]) -> None:

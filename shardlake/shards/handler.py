@@ -190,7 +190,7 @@ class Handler:
                         continue
                     data = decode(value)
                 except Undecodable as error:
-                    rejected += ((index, _undecodable(error)),)
+                    rejected += ((index, _undecodable(error, message)),)
                     done.value = index + 1
                     continue
                 except Unavailable as error:
@@ -266,7 +266,7 @@ class Handler:
             except Undecodable as error:
                 if records and not mixed:
                     return records, (), "", index
-                rejected.append((index, _undecodable(error)))
+                rejected.append((index, _undecodable(error, message)))
             except Unavailable as error:
                 return [], (), error.message, 0
             else:
@@ -285,5 +285,6 @@ def _indices(messages: list[Message], records: Sequence[Record], numbers: frozen
     return tuple(index for index, message in enumerate(messages) if message.offset() in numbers)
 
 
-def _undecodable(error: Undecodable) -> Failure:
-    return Failure(error.error_class, error.message, can_pass=False)
+def _undecodable(error: Undecodable, message: Message) -> Failure:
+    found = error.beside(message.headers())
+    return Failure(found.error_class, found.message, can_pass=False)

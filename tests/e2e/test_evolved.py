@@ -168,9 +168,9 @@ def test_verify_judges_each_row_by_the_schema_of_its_file(evolved: Evolved) -> N
 def test_jobs_of_an_older_schema_make_dead_letters_of_a_new_symbol(evolved: Evolved) -> None:
     letters = topics.read(evolved.stack.settings.kafka_bootstrap_servers, "app-logs.dlq")
     found = [DeadLetter.from_headers(letter.headers()) for letter in letters]
-    assert [letter.error_class.rpartition(".")[2] for letter in found] == ["AvroTypeException"] * len(NEW_SYMBOL)
+    assert [letter.error_class.rpartition(".")[2] for letter in found] == ["SchemaMismatch"] * len(NEW_SYMBOL)
     assert {letter.error_message for letter in found} == {
-        "the jobs' schema lacks its enum's symbol, or its union's branch"
+        "the jobs' schema lacks an enum's symbol or a union's branch of it, or has a field that it lacks"
     }
 
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
+import numpy as np
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
 from producers.poison import OUT_OF_RANGE, poison
 from shardlake import topics
+from shardlake.avro.codec import Decoder, Undecodable
+from shardlake.avro.registry import Registry
+from shardlake.avro.wire import header
 from shardlake.dead_letter import DeadLetter
 from shardlake.flink.cluster import Cluster
 from shardlake.lake.accounting import account
 from shardlake.lake.query import query
+from shardlake.lake.reread import EVENT, POISON, STATES, Judge
 from shardlake.lake.tables import lake_tables
 from shardlake.testing.stack import RunningStack
 from tests.support import START, Topic, copy_pipeline, event
+from tests.writer_schemas import CASES, with_type, without_prefix
 
 pytestmark = pytest.mark.e2e
 
@@ -42,6 +51,12 @@ CLASSES = {
     "OtherRecord": {"schema of another record"},
 }  # fmt: skip
 """Kinds of poison by what they are called as dead letters."""
+ODD = {case.name: case.refused for case in CASES if case.refused} | {
+    "a schema with a reference": "SchemaReferences",
+    "a Protobuf schema": "NotAvro",
+    "an id in a header": "SchemaIdInHeader",
+}
+"""Records of writers with other schemas; all of these are sent once."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +76,6 @@ def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
     stack = shardlake_stack.emptied(folder, parallelism=1)
     topic = Topic(stack)
     foreign = stack.pipeline.topic("service-health")
-    from shardlake.avro.registry import Registry
-
     foreign_id = Registry(stack.settings.schema_registry_url).schema_id(
         foreign.subject, stack.pipeline.schema_of(foreign)
     )
@@ -77,17 +90,52 @@ def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
             one = event(len(healthy), message="ünïcödé ✓" if len(healthy) % 5 == 0 else None)
             healthy[len(values)] = one
             values.append(topic.encode(one))
+    client = SchemaRegistryClient({"url": stack.settings.schema_registry_url})
+    for number, case in enumerate(CASES):
+        one = event(len(healthy))
+        schema_id = client.register_schema(f"odd-{number}-value", Schema(json.dumps(case.schema(topic.schema)), "AVRO"))
+        value = case.encode(topic.schema, schema_id, one)
+        if case.refused:
+            bad[len(values)] = case.name, value
+        else:
+            healthy[len(values)] = one
+        values.append(value)
+    for kind, schema_id in ids_that_no_record_is_read_with(client, topic.schema).items():
+        bad[len(values)] = kind, header(schema_id) + topic.encode(event(0))[5:]
+        values.append(bad[len(values)][1])
     stack.shardlake("jobs", "run", "archive", "service_health")
     topic.send(values)
+    in_header, headers = without_prefix(topic.encode(event(0)))
+    bad[len(values)] = "an id in a header", in_header
+    producer = Producer({"bootstrap.servers": stack.settings.kafka_bootstrap_servers})
+    producer.produce("app-logs", in_header, headers=[("trace-id", b"\xff"), *headers])
+    assert producer.flush(30) == 0
     stack.shardlake("jobs", "finish")
     restarts = Cluster(stack.settings.flink_rest_url).jobs()[0].restarts
     return Sent(stack, healthy, bad, restarts)
 
 
+def ids_that_no_record_is_read_with(client: SchemaRegistryClient, reader: dict[str, Any]) -> dict[str, int]:
+    """Register schemas that have an id and are none of a record by themselves; their names are in order of deletion."""
+    (level,) = (one for field in reader["fields"] if field["name"] == "level" for one in field["type"] if one != "null")
+    name = "io.shardlake.logs.Level"
+    client.register_schema("level", Schema(json.dumps({"namespace": "io.shardlake.logs", **level}), "AVRO"))
+    referring = Schema(
+        json.dumps(with_type(reader, "level", ["null", name])), "AVRO", [SchemaReference(name, "level", 1)]
+    )
+    return {
+        "a schema with a reference": client.register_schema("a-referring-value", referring),
+        "a Protobuf schema": client.register_schema(
+            "other-value", Schema('syntax = "proto3"; message M { string a = 1; }', "PROTOBUF")
+        ),
+    }
+
+
 def test_every_record_is_accounted_for_once_with_no_restart(sent: Sent) -> None:
     topic = sent.stack.pipeline.events_topic
     (only,) = account(sent.stack.settings.kafka_bootstrap_servers, topic, sent.stack.settings.lake)
-    assert (only.rows.count, only.dead_letters, only.null_values) == (3_000, 1_000, NULLS)
+    events = sum(not case.refused for case in CASES)
+    assert (only.rows.count, only.dead_letters, only.null_values) == (3_000 + events, 1_000 + len(ODD), NULLS)
     assert only.holds
     assert sent.restarts == 0
 
@@ -131,7 +179,30 @@ def test_every_dead_letter_has_the_original_bytes_and_says_where_it_is_from(sent
         assert letter.timestamp_ms == arrivals[letter.offset]
         named = letter.error_class.removeprefix("io.shardlake.flink.")
         assert {name for name, of_it in CLASSES.items() if kind in of_it} <= {named}, (kind, letter)
+        assert ODD.get(kind, named) == named
+        assert letter.error_class.startswith("io.shardlake.flink."), "a class of a library is nobody's word for it"
         assert letter.error_message
+
+
+def test_consumers_and_verify_are_of_the_jobs_opinion(sent: Sent) -> None:
+    """All of it, read again by their decoder and by their judge."""
+    servers, registry = sent.stack.settings.kafka_bootstrap_servers, Registry(sent.stack.settings.schema_registry_url)
+    topic = sent.stack.pipeline.events_topic
+    schema = sent.stack.pipeline.schema_of(topic)
+    messages = [m for m in topics.read(servers, "app-logs") if m.value() is not None]
+    decoder = Decoder(schema, registry)
+    for message in messages:
+        kind, _ = sent.poison.get(message.offset(), ("", b""))
+        if message.offset() in sent.healthy:
+            assert decoder.decode(message.value())["event_id"] == sent.healthy[message.offset()]["event_id"]
+        elif kind in ODD:
+            with pytest.raises(Undecodable) as refused:
+                decoder.decode(message.value())
+            assert refused.value.beside(message.headers()).error_class == ODD[kind]
+    arrivals = np.array([1000 * message.timestamp()[1] for message in messages])
+    _, states = Judge(topic, schema, registry).judge([message.value() for message in messages], arrivals)
+    judged = {message.offset(): STATES[int(state)].as_py() for message, state in zip(messages, states, strict=True)}
+    assert judged == dict.fromkeys(sent.healthy, EVENT) | dict.fromkeys(sent.poison, POISON)
 
 
 def test_no_poison_moves_the_watermark(sent: Sent) -> None:
@@ -170,9 +241,6 @@ def test_window_values_are_those_of_a_recount(sent: Sent) -> None:
 
 
 def test_the_topic_has_the_same_windows_as_the_lake(sent: Sent) -> None:
-    from shardlake.avro.codec import Decoder
-    from shardlake.avro.registry import Registry
-
     pipeline, settings = sent.stack.pipeline, sent.stack.settings
     decoder = Decoder(pipeline.schemas["service_health"], Registry(settings.schema_registry_url))
     messages = list(topics.read(settings.kafka_bootstrap_servers, "service-health"))

@@ -5,7 +5,6 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
-import org.apache.flink.avro.shaded.org.apache.avro.AvroTypeException;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.generic.GenericRecord;
 import org.apache.flink.table.data.GenericRowData;
@@ -65,13 +64,9 @@ class DeadLetterDecoder implements DeserializationSchema<RowData> {
             return row(decode(value), value, null, null);
         } catch (WriterSchemas.RegistryDown error) {
             throw error; // says nothing of the record: the job restarts and reads it again
-        } catch (Poison error) {
-            return row(null, value, error.kind, error.getMessage());
-        } catch (AvroTypeException error) {
-            return row(null, value, error.getClass().getName(), "the jobs' schema lacks its enum's symbol, or its union's branch");
         } catch (Exception | StackOverflowError | OutOfMemoryError error) {
-            // The message may hold the value, which may hold PII.
-            return row(null, value, error.getClass().getName(), "the bytes are not a record of the schema they name");
+            Poison poison = Poison.of(error);
+            return row(null, value, poison.kind, poison.getMessage());
         }
     }
 

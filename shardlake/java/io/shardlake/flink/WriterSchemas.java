@@ -5,21 +5,24 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.RestService;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SchemaReference;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SchemaString;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.exceptions.RestClientException;
 import org.apache.flink.avro.shaded.org.apache.avro.AvroRuntimeException;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 
-/** A reader for each schema id, asked of the registry once. Ids that it does not know are kept too, for half a minute. */
+/** A reader for each schema id, asked of the registry once. Ids without one are kept too, with the reason, for half a minute. */
 class WriterSchemas {
-    private static final long FORGET_UNKNOWN_MS = 30_000;
-    private static final int MAX_UNKNOWN = 10_000;
+    private static final long FORGET_MS = 30_000;
+    private static final int MAX_REFUSED = 10_000;
     private static final long GIVE_UP_MS = 30_000;
 
     private final RestService registry;
     private final Schema wanted;
     private final Map<Integer, StrictReader> readers = new HashMap<>();
-    private final Map<Integer, Long> unknownSince = new HashMap<>();
+    private final Map<Integer, Refused> refused = new HashMap<>();
+
+    private record Refused(Poison why, long sinceMs) {}
 
     /** The registry does not answer, or not as a registry does. Waiting helps; the record is not to blame. */
     static class RegistryDown extends IOException {
@@ -34,7 +37,11 @@ class WriterSchemas {
         // Known schemas then flow while the registry is down.
         for (int version : versions(subject)) {
             var known = ask(() -> registry.getVersion(subject, version));
-            readers.put(known.getId(), new StrictReader(new Schema.Parser().parse(known.getSchema()), wanted));
+            try {
+                readers.put(known.getId(), reader(known.getId(), known.getSchemaType(), known.getSchema(), known.getReferences()));
+            } catch (Poison error) {
+                refuse(known.getId(), error); // its records are poison, and no reason not to read the others
+            }
         }
     }
 
@@ -52,28 +59,54 @@ class WriterSchemas {
     }
 
     private StrictReader learn(int id) throws IOException {
-        Long since = unknownSince.get(id);
-        if (id < 0 || since != null && System.currentTimeMillis() - since < FORGET_UNKNOWN_MS) {
-            throw new Poison("UnknownSchema", "the registry has no schema of the id " + id);
+        Refused known = refused.get(id);
+        if (known != null && System.currentTimeMillis() - known.sinceMs < FORGET_MS) {
+            throw known.why;
+        }
+        Poison unknown = new Poison("UnknownSchema", "the registry has no schema of the id " + Integer.toUnsignedString(id));
+        try {
+            if (id < 0) {
+                throw unknown;
+            }
+            SchemaString found = ask(() -> registry.getId(id));
+            StrictReader reader = reader(id, found.getSchemaType(), found.getSchemaString(), found.getReferences());
+            readers.put(id, reader);
+            return reader;
+        } catch (Poison error) {
+            throw refuse(id, error.kind.equals(unknown.kind) ? unknown : error);
+        }
+    }
+
+    private Poison refuse(int id, Poison why) {
+        if (refused.size() >= MAX_REFUSED) {
+            refused.clear();
+        }
+        refused.put(id, new Refused(why, System.currentTimeMillis()));
+        return why;
+    }
+
+    /** A reader of what the registry has by an id; Poison where records cannot be read with that. */
+    private StrictReader reader(int id, String type, String text, List<SchemaReference> references) {
+        if (type != null && !type.equals("AVRO")) {
+            throw new Poison("NotAvro", "schema " + id + " is of the type " + type);
+        }
+        if (references != null && !references.isEmpty()) {
+            throw new Poison("SchemaReferences", "schema " + id + " refers to schemas of other subjects, which are not read with it");
         }
         Schema writer;
         try {
-            SchemaString found = ask(() -> registry.getId(id));
-            writer = found.getSchemaType() == null || found.getSchemaType().equals("AVRO")
-                    ? new Schema.Parser().parse(found.getSchemaString()) : null;
-        } catch (Poison | AvroRuntimeException error) {
-            if (unknownSince.size() >= MAX_UNKNOWN) {
-                unknownSince.clear();
-            }
-            unknownSince.put(id, System.currentTimeMillis());
-            throw new Poison("UnknownSchema", "the registry has no Avro schema of the id " + id);
+            writer = new Schema.Parser().parse(text);
+        } catch (AvroRuntimeException error) {
+            throw new Poison("NotAvro", "schema " + id + " is no Avro schema by itself");
         }
-        if (writer == null || writer.getType() != Schema.Type.RECORD || !wanted.getFullName().equals(writer.getFullName())) {
+        if (writer.getType() != Schema.Type.RECORD || !wanted.getFullName().equals(writer.getFullName())) {
             throw new Poison("OtherRecord", "schema " + id + " is not of " + wanted.getFullName());
         }
-        StrictReader reader = new StrictReader(writer, wanted);
-        readers.put(id, reader);
-        return reader;
+        String other = LogicalTimes.other(writer, wanted);
+        if (other != null) {
+            throw new Poison("OtherLogicalType", "in schema " + id + " " + other + ": it would be another time");
+        }
+        return new StrictReader(writer, wanted);
     }
 
     private interface Question<T> {
