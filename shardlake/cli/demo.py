@@ -20,6 +20,7 @@ from shardlake.cli.launcher import detached_up
 from shardlake.cli.output import err, out, styled
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import OwnS3, PortBase
+from shardlake.counted import counted
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.folders import DEFAULT_PORT_BASE, running_stack, state_folder
 from shardlake.pipeline import Pipeline
@@ -239,7 +240,10 @@ class Stage:
             behind: Counter[str] = Counter()
             for shard in sample.shards:
                 behind[shard.group] += shard.records
-            words = [f"{name} {n:,} behind with {sample.groups[name].members} members" for name, n in behind.items()]
+            words = [
+                f"{name} {n:,} behind with {counted(sample.groups[name].members, 'member')}"
+                for name, n in behind.items()
+            ]
             self.say(f"lag: {'; '.join(words) or 'no group yet'}")
 
     def _measure(self) -> None:

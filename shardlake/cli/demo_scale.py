@@ -20,6 +20,7 @@ from shardlake.cli.demo_scale_report import report
 from shardlake.cli.output import err, styled
 from shardlake.cli.setup import installed
 from shardlake.cli.stack import PortBase
+from shardlake.counted import counted
 from shardlake.errors import ShardlakeError
 from shardlake.folders import DEFAULT_PORT_BASE, state_folder
 from shardlake.patience import stretch
@@ -123,7 +124,7 @@ class ScaleStage:
                 elif burst_at is not None and now >= burst_at:
                     burst_at = float("inf")
                     self._send(BURST)
-                    self._say(styled(f"a burst of {BURST:,} records", "bold"))
+                    self._say(styled(f"a burst of {counted(BURST, 'record')}", "bold"))
                 if burst_at == float("inf") and kill_at is None and all_held and len(owners) == WORKERS:
                     kill_at = now + KILL_AFTER_SECONDS
                 elif kill_at is not None and now >= kill_at and not self.in_flight:
@@ -144,7 +145,9 @@ class ScaleStage:
         assert self._supervisor is not None
         account = self._delivery.finish()
         if not account.is_complete:
-            raise ShardlakeError(f"Only {account.total_acknowledged:,} of {account.handed_over:,} records were sent.")
+            raise ShardlakeError(
+                f"Only {account.total_acknowledged:,} of {counted(account.handed_over, 'record')} were sent."
+            )
         self._supervisor.terminate()
         code = self._supervisor.wait(60)
         self._relay()
@@ -192,7 +195,7 @@ class ScaleStage:
             for one in found:
                 by_owner[f"{one.owner} holds" if one.state == "held" else one.state].append(one.shard[-1])
             words = "; ".join(f"{owner} {', '.join(shards)}" for owner, shards in sorted(by_owner.items()))
-            self._say(f"{sum(one.behind for one in found):,} records behind; {words}")
+            self._say(f"{counted(sum(one.behind for one in found), 'record')} behind; {words}")
         return found
 
     def _say_moves(self, leases: list[ShardLease]) -> None:

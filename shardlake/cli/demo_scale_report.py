@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shardlake.cli.output import out
+from shardlake.counted import counted
 from shardlake.errors import ShardlakeError
 from shardlake.settings import Settings
 
@@ -24,7 +25,8 @@ def report(settings: Settings, topic: str, records: Path, in_flight: Mapping[str
     produced = ((f"{topic}-{one.partition()}", one.offset()) for one in topics.read(servers, topic))
     verdict = check(produced, read_all(records))
     again = dict(verdict.duplicates_by_shard)
-    out.print(f"by the broker's offsets {there:,} records were produced, and {verdict.produced:,} read back")
+    by_offsets = counted(there, "record was", "records were")
+    out.print(f"by the broker's offsets {by_offsets} produced, and {verdict.produced:,} read back")
     out.print(f"{verdict.duplicates:,} came again after the kill, {sum(in_flight.values()):,} were in flight")
     wrong = {
         f"lost: {_named(verdict.first_lost)}": verdict.lost,

@@ -10,6 +10,7 @@ import typer
 
 from shardlake.cli.dlq_tables import as_json, left_table, letters_table, overview_table, show_letter
 from shardlake.cli.output import err, out, print_json
+from shardlake.counted import counted
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -125,7 +126,7 @@ def redrive(
     if dry_run and not json and chosen:
         out.print(letters_table(chosen))
     if chosen and not dry_run:
-        _ask(f"Redrive {len(chosen):,} dead letters of {topic}?", yes=yes)
+        _ask(f"Redrive {counted(len(chosen), 'dead letter')} of {topic}?", yes=yes)
         servers = settings.kafka_bootstrap_servers
         outcome = redriving.redrive(pipeline, servers, topic, selection, limit, work, err.print)
     counts = {
@@ -143,7 +144,10 @@ def redrive(
     if outcome.failed:
         if not json:
             out.print(left_table(outcome.failed))
-        raise ShardlakeError(f"{len(outcome.failed):,} are still dead letters.", "Mend what fails, and run it again.")
+        raise ShardlakeError(
+            f"{counted(len(outcome.failed), 'record is still a dead letter', 'records are still dead letters')}.",
+            "Mend what fails, and run it again.",
+        )
 
 
 def _selection(

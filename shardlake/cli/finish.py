@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shardlake import topic_ids
 from shardlake.cli.cluster import cluster_of
+from shardlake.counted import counted
 from shardlake.errors import ShardlakeError
 from shardlake.folders import state_folder
 from shardlake.patience import Patience
@@ -84,13 +85,13 @@ def _await_read(cluster: Cluster, job_id: str, unread: Callable[[], int], timeou
     while (left := watch.ask(unread)) != 0:
         if left is not None:
             least = min(left, least or left)
-        what = f"The jobs are still {least or 'some'} records behind"
+        what = f"The jobs are still {counted(least, 'record') if least else 'some records'} behind"
         job = watch.look()
         if job and job["state"] in ENDED:
             raise watch.ended(f"{what} and have ended")
         if time.monotonic() > deadline:
             raise ShardlakeError(f"{what} after {timeout_seconds:.0f} s.", STILL_HINT)
-        if not watch.goes_on(f"{least or 'some'} records to be read", least):
+        if not watch.goes_on(f"{counted(least, 'record') if least else 'some records'} to be read", least):
             raise watch.still(what, STILL_HINT)
 
 

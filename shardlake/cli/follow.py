@@ -11,6 +11,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from shardlake.cli.output import err
+from shardlake.counted import counted
 from shardlake.folders import state_folder
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def follow(
         nonlocal said
         if time.monotonic() - said > SAY_EVERY_SECONDS:
             said = time.monotonic()
-            say(delivery.account, count, said - began, f"{len(found.live)} files")
+            say(delivery.account, count, said - began, counted(len(found.live), "file"))
 
     tell(f"following {', '.join(paths)}: {len(contents)} contents known from {state_file.path}")
     try:

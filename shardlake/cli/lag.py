@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake.cli.output import add_row, err, new_table, out, print_json, styled, watch_table
+from shardlake.counted import counted
 from shardlake.errors import BadInput, Unavailable
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -150,7 +151,7 @@ def lag_table(sample: Sample, only: str | None = None) -> Table:
         if len(shards) != 1:
             total = sum(shard.records for shard in shards)
             longest = max((shard.seconds for shard in shards if shard.seconds is not None), default=None)
-            members = f"{group.members} members, {group.state.lower()}"
+            members = f"{counted(group.members, 'member')}, {group.state.lower()}"
             sums = [styled(f"{total:,}", "bold"), styled(_seconds(longest), "bold")]
             add_row(table, name, styled("sum", "bold"), "", "", "", *sums, "", "", members)
     if not table.rows:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake.cli.output import err, out, print_json
+from shardlake.counted import counted
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
@@ -44,8 +45,9 @@ def recount(
     else:
         for one in found:
             out.print(
-                f"{one.table}: {one.windows:,} windows, {len(one.differences):,} cells differ from the archive, "
-                f"{one.late_events:,} late events, {one.open_windows:,} windows not closed yet"
+                f"{one.table}: {counted(one.windows, 'window')}, "
+                f"{counted(len(one.differences), 'cell differs', 'cells differ')} from the archive, "
+                f"{counted(one.late_events, 'late event')}, {counted(one.open_windows, 'window')} not closed yet"
             )
             for cell in one.differences[:SHOWN]:
                 key = ", ".join(map(str, cell.key))
@@ -115,7 +117,7 @@ def migrate(
     for one in tables_of(settings.lake, tables, err.print):
         done.append({**asdict(one), "aside": str(one.aside)})
         if not json:
-            out.print(f"{one.table}: {one.files:,} files; the old ones are in {one.aside}", soft_wrap=True)
+            out.print(f"{one.table}: {counted(one.files, 'file')}; the old ones are in {one.aside}", soft_wrap=True)
     if json:
         print_json(done)
     elif done:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shardlake.cli.output import add_row, err, new_table, out, print_json
+from shardlake.counted import counted
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 
@@ -37,7 +38,8 @@ def query(
     out.print(rows_table(answer.columns, answer.rows))
     if explain:
         for read in answer.reads:
-            err.print(f"{read.table}: {read.files} of {read.of_files} files, {read.hours} of {read.of_hours} hours")
+            files, hours = counted(read.of_files, "file"), counted(read.of_hours, "hour")
+            err.print(f"{read.table}: {read.files} of {files}, {read.hours} of {hours}")
 
 
 def rows_table(columns: list[str], rows: list[tuple[Any, ...]]) -> Table:

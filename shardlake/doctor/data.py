@@ -13,6 +13,7 @@ import requests
 
 from shardlake import topics as kafka_topics
 from shardlake.avro.registry import AVRO
+from shardlake.counted import counted
 from shardlake.dead_letter import DeadLetter
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS, metadata
@@ -100,7 +101,7 @@ def dead_letters(topic: Topic, settings: Settings) -> Iterator[Finding]:
     if dead >= MAX_READ:
         dead = _count(servers, str(topic.dead_letters), since_ms)
     unusual = dead >= UNUSUAL_RECORDS and dead > UNUSUAL_SHARE * records
-    words = f"{dead:,} of {records:,} records of the last {RECENT_SECONDS // 60} minutes"
+    words = f"{dead:,} of {counted(records, 'record')} of the last {RECENT_SECONDS // 60} minutes"
     if not unusual:
         yield Finding(check, True, words)
         return

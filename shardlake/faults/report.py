@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shardlake.counted import counted
 from shardlake.errors import BadInput
 from shardlake.faults.checkpoint import IN_FLIGHT
 from shardlake.faults.history import Entry
@@ -120,9 +121,8 @@ def summary(found: Report) -> str:
     """One sentence."""
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.verdicts.items())) or "none"
     unfinished = f", {found.unfinished} of them unfinished" if found.unfinished else ""
-    return (
-        f"{found.sittings} sittings{unfinished}, {found.faults} faults, {found.records:,} records; verdicts: {verdicts}"
-    )
+    sittings, faults = counted(found.sittings, "sitting"), counted(found.faults, "fault")
+    return f"{sittings}{unfinished}, {faults}, {counted(found.records, 'record')}; verdicts: {verdicts}"
 
 
 def write(found: Report, page: Path) -> None:

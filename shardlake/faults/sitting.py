@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from shardlake.commands import Commands
+from shardlake.counted import counted
 from shardlake.errors import ShardlakeError
 from shardlake.faults import checkpoint
 from shardlake.faults.disk import SmallDisk, own_mounts
@@ -146,7 +147,7 @@ class Sitting:
             told = {"id": begun.number if begun else None, "state": state}
             self._history.note("injected", number=number, kind=kind.name, checkpoint=told)
             words = f"checkpoint {begun.number} {state}" if begun else "no checkpoint"
-            self._say(f"{kind.name}: {sum(before.values()):,} records so far, {reached:,.0f}/s, {words}")
+            self._say(f"{kind.name}: {counted(sum(before.values()), 'record')} so far, {reached:,.0f}/s, {words}")
             visible.look()
 
         def on_heal() -> None:
@@ -204,7 +205,7 @@ class Sitting:
         )
         self._holds = code == 0 and verdict == HOLDS and not self._failed
         self._history.note("ended", holds=self._holds, children_ended_otherwise=otherwise)
-        self._say(f"verdict over {sum(ends.values()):,} records: {verdict}")
+        self._say(f"verdict over {counted(sum(ends.values()), 'record')}: {verdict}")
         if not self._holds:
             self._say(f"verify's last words: {scene.commands.last_words('verify')}")
             self._say(f"topics, lake and checkpoints are kept in {self._run / 'data'}, logs in {scene.commands.logs}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from shardlake.counted import counted
 from shardlake.lag.track import Track
 from shardlake.position import Position
 
@@ -66,18 +67,18 @@ def judge(
         expired = (
             "its commit is gone: it expired, or was deleted" if track.was_committed else "nothing was committed yet"
         )
-        return Verdict(Status.NOT_STARTED, f"{expired}; {track.lag:,} records wait")
+        return Verdict(Status.NOT_STARTED, f"{expired}; {_waiting(track)}")
     if position.is_ahead:
         ahead = f"committed {track.committed:,}, and the topic ends at {position.bounds.high:,}: was it made anew?"
         return Verdict(Status.AHEAD, ahead)
     if position.lost:
-        return Verdict(Status.LOST, f"{position.lost:,} offsets went with retention before they were read")
+        return Verdict(Status.LOST, f"{counted(position.lost, 'offset')} went with retention before any was read")
     if track.behind_since_ms is None or is_empty:
         return _caught_up(position, now_ms, open_since_ms)
     still_ms = now_ms - max(track.moved_ms or track.behind_since_ms, track.behind_since_ms)
     if still_ms >= 1000 * window_seconds(track):
         renewed = track.renewed_ms is not None and now_ms - track.renewed_ms < 1000 * LEAST_WINDOW_SECONDS
-        words = f"has not moved for {still_ms / 1000:,.0f} s, {track.lag:,} records wait"
+        words = f"has not moved for {still_ms / 1000:,.0f} s, {_waiting(track)}"
         if renewed or is_held:
             return Verdict(Status.STALL, f"{words}; its worker is there")
         return Verdict(Status.STOP, f"{words}; nobody holds it")
@@ -136,6 +137,10 @@ def hot(shards: list[tuple[int, float | None]]) -> tuple[int, float] | None:
     if lag < HOT_RECORDS or age_seconds is None or age_seconds < HOT_SECONDS or lag < HOT_RATIO * others:
         return None
     return index, lag / max(others, 1.0)
+
+
+def _waiting(track: Track) -> str:
+    return counted(track.lag, "record waits", "records wait")
 
 
 def _lag_at(track: Track, time_ms: float) -> float:

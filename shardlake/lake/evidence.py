@@ -34,6 +34,7 @@ from shardlake import topics
 from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import AVRO, Registry
 from shardlake.child import die_with_parent
+from shardlake.counted import counted
 from shardlake.dead_letter import DeadLetter
 from shardlake.durable import OWNER_ALONE, write_durably
 from shardlake.errors import BadInput, Unavailable
@@ -135,7 +136,7 @@ def collect(
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(mode=0o700, parents=True)  # raw values
     records = sum(end - start for start, end in ranges.values())
-    say(f"reading {records:,} records of {topic.name}")
+    say(f"reading {counted(records, 'record')} of {topic.name}")
     share = Share(servers, settings.schema_registry_url, topic, schema, ranges, mask, folder / "topic" / "0.parquet")
     counts = _read(share, max(1, min(PROCESSES, records // RECORDS_WORTH_A_PROCESS)))
     letters = _dead_letters(settings, topic, schema, folder / "dead_letters" / "0.parquet")

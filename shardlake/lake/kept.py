@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import duckdb
 import pyarrow as pa
 
+from shardlake.counted import counted
 from shardlake.lake.comparison import CHUNK_BITS, by_partition, differing_chunks, number, within
 from shardlake.lake.verdict import Anomaly, Findings
 
@@ -130,8 +131,8 @@ def check_kept(
         found.add(anomaly)
     if unseen:
         found.unchecked.append(
-            f"{unseen:,} records are not covered by a completed checkpoint, and not in the lake yet: let the jobs run "
-            "on, or finish them, and verify again."
+            f"{counted(unseen, 'record is', 'records are')} not covered by a completed checkpoint, and not in the lake "
+            "yet: let the jobs run on, or finish them, and verify again."
         )
     newer = number(
         connection,
@@ -143,12 +144,12 @@ def check_kept(
     )
     if newer:
         found.notes.append(
-            f"{newer:,} dead letters are events by now, which jobs of an older schema could not read: `shardlake dlq "
-            "redrive` sends them again"
+            f"{counted(newer, 'dead letter is an event', 'dead letters are events')} by now, which jobs of an older "
+            "schema could not read: `shardlake dlq redrive` sends such letters again"
         )
     foreign = number(connection, 'SELECT count(*) FROM dead WHERE "partition" < 0')
     if foreign:
-        found.notes.append(f"{foreign:,} records of the dead-letter topic are not of these jobs")
+        found.notes.append(f"{counted(foreign, 'record')} of the dead-letter topic: not of these jobs")
     return found
 
 

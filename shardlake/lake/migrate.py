@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shardlake.counted import counted
 from shardlake.errors import ShardlakeError
 from shardlake.lake.query import database
 from shardlake.lake.remote import open_file
@@ -137,7 +138,7 @@ def _write(table: LakeTable, forms: Mapping[Folder, pa.Schema], new: Folder, say
         else:
             _copy(file, target, present)
         if number % 1000 == 0:
-            say(f"{table.name}: {number:,} of {len(forms):,} files")
+            say(f"{table.name}: {number:,} of {counted(len(forms), 'file')}")
 
 
 def _copy(file: Folder, target: Folder, form: pa.Schema) -> None:

@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from shardlake.counted import counted
 from shardlake.lake.comparison import by_partition, differing_chunks, number, within
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.ledger import LedgerFile
@@ -243,7 +244,7 @@ def _on_ends(ledgers: Sequence[LedgerFile], found: Findings) -> None:
         if unexpected:
             found.anomalies = [one for one in found.anomalies if one.name != "unexpected"]
             found.unchecked.append(
-                f"{words}, and the {unexpected:,} records of the topic that no ledger names may be its own."
+                f"{words}, and the {counted(unexpected, 'record')} of the topic that no ledger names may be its own."
             )
         else:
             found.notes.append(f"{words}.")

@@ -18,6 +18,7 @@ import numpy as np
 from shardlake import ledger, topics
 from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import Registry
+from shardlake.counted import counted
 from shardlake.dead_letter import DeadLetter
 from shardlake.errors import BadInput
 from shardlake.lake.cells import Cell, cell_of
@@ -130,7 +131,7 @@ class Tracer:
         for topic in self._topics(wanted):
             table = self._tables[str(topic.lake_table)]
             files = table.files()
-            found.looked_in.append(f"{len(files):,} files of the lake's {table.name}")
+            found.looked_in.append(f"{counted(len(files), 'file')} of the lake's {table.name}")
             if files:
                 found.traces += self._archived(topic, table, files, wanted)
 

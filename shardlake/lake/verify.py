@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from shardlake.counted import counted
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import check_files
 from shardlake.lake.identity import check_identity
@@ -157,7 +158,7 @@ def _instead_of_archive(evidence: Evidence, topic: Topic, kept: Findings) -> str
 def _windows(one: Recount) -> Findings:
     found = Findings(f"{one.table}, counted again", one.windows, "windows")
     if one.open_windows:
-        found.notes.append(f"{one.open_windows:,} windows of {one.table} have not closed yet")
+        found.notes.append(f"{counted(one.open_windows, 'window')} of {one.table}: not closed yet")
     cells: dict[tuple[object, ...], list[Difference]] = {}
     for difference in one.differences:
         cells.setdefault(difference.key, []).append(difference)

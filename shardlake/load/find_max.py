@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from shardlake.commands import Commands
+from shardlake.counted import counted
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.install.versions import versions
 from shardlake.load import closing, machine, times
@@ -245,7 +246,7 @@ class _Prober:
                 return
             behind = sum(sum(shards.values()) for shards in self._readers.lags.look().values())
             if behind >= before:
-                msg = f"{left[0]} stands still, {behind:,} records behind."
+                msg = f"{left[0]} stands still, {counted(behind, 'record')} behind."
                 raise ShardlakeError(msg, "The stack's logs tell more, and the workers'.")
             before = behind
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from shardlake.counted import counted
+
 MEASURE_SECONDS = 5
 """Rates are measured over no less."""
 WINDOW_SECONDS = 15
@@ -217,8 +219,8 @@ def _enough(workers: int, rates: Rates, capacity: float | None, limits: Limits) 
 def _slow(rates: Rates, limits: Limits) -> str:
     long = "does not get less" if math.isinf(rates.drain_seconds) else f"takes {rates.drain_seconds:,.0f} s to drain"
     return (
-        f"{rates.lag:,} records behind, {rates.consumed:,.0f} done and {rates.arrived:,.0f} arriving a second: "
-        f"that {long}, and {limits.drain_seconds:g} s are allowed"
+        f"{counted(rates.lag, 'record')} behind, {rates.consumed:,.0f} done and {rates.arrived:,.0f} arriving a "
+        f"second: that {long}, and {limits.drain_seconds:g} s are allowed"
     )
 
 

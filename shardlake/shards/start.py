@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from shardlake.counted import counted
 from shardlake.errors import BadInput
 from shardlake.position import Bounds, Position
 
@@ -79,7 +80,7 @@ def start(found: Found, position: InitialPosition, partition: int) -> tuple[int,
         high = found.end if found.high is None else found.high
         reached = Position(Bounds(found.first, found.end, high), committed)
         if reached.lost:
-            gone = f"{reached.lost:,} records, {committed:,} to {found.first - 1:,}"
+            gone = f"{counted(reached.lost, 'record')}, {committed:,} to {found.first - 1:,}"
             return found.first, f"{gone}, went by retention before they were read"
         if reached.is_ahead:
             text = (

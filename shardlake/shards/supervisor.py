@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from typing import Any
 
+from shardlake.counted import counted
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.shards.failing import EXIT_CODE, advice
 from shardlake.shards.progress import Progress
@@ -89,8 +90,8 @@ class Supervisor:
         for shard in decision.stuck:
             if shard not in self._stuck:
                 self._say(
-                    f"{shard} is stuck: {sample.lag(shard):,} records behind, and its checkpoint has not moved from "
-                    f"{sample.committed[shard]:,} for {self._limits.stuck_seconds:g} s; its lag is left out"
+                    f"{shard} is stuck: {counted(sample.lag(shard), 'record')} behind, and its checkpoint has not "
+                    f"moved from {sample.committed[shard]:,} for {self._limits.stuck_seconds:g} s; its lag is left out"
                 )
         for shard in self._stuck:
             if shard not in decision.stuck and shard in sample.ends:

@@ -117,7 +117,7 @@ def test_an_interrupted_sitting_keeps_its_history_and_leaves_no_process(tmp_path
     told = [entry["what"] for entry in read(out / "001")]
     assert told[:3] == ["began", "injecting", "injected"]
     assert "ended" not in told
-    assert "1 sittings, 1 of them unfinished, 1 faults" in run("report", str(out)).stdout
+    assert "1 sitting, 1 of them unfinished, 1 fault" in run("report", str(out)).stdout
 
 
 @pytest.mark.parametrize(

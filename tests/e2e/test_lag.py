@@ -260,7 +260,7 @@ def test_empty_compacted_and_cut_topics(cluster: Cluster, sampler: Sampler) -> N
         future.result()
     shard = wait_for(lambda: (one := of(sampler, group)).track.first == 8 and one, "the records to go")
     assert (shard.records, shard.verdict.status) == (12, Status.LOST)
-    assert shard.verdict.reason == "5 offsets went with retention before they were read"
+    assert shard.verdict.reason == "5 offsets went with retention before any was read"
     assert shard.seconds is not None
     assert 0 < shard.seconds < 60
 

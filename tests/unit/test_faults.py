@@ -119,7 +119,7 @@ def test_a_report_is_written_between_its_marks_again_and_again(tmp_path: Path) -
     found = report([history])
     write(found, page)
     once = page.read_text()
-    assert once.startswith(f"before\n{BEGIN}\n1 sittings, 1 faults, 0 records; verdicts: none.\n")
+    assert once.startswith(f"before\n{BEGIN}\n1 sitting, 1 fault, 0 records; verdicts: none.\n")
     assert "| kill-broker | 1 | 1 | 2,400 | 15.0 / 15.0 / 15.0 | 14.0 / 14.0 / 14.0 | 0 |\n" in once
     assert once.endswith(f"{END}\nafter\n")
     assert "old" not in once

@@ -50,7 +50,7 @@ def test_the_end_is_waited_for_as_long_as_something_is_read() -> None:
     clock = Clock()
     read(FakeCluster(clock), lambda now: max(0, 50 - int(now) // 100))
     assert clock.now >= 5000
-    assert clock.said[-1].startswith("waiting for 1 records to be read: 2 of 2 run (49")
+    assert clock.said[-1].startswith("waiting for 1 record to be read: 2 of 2 run (49")
 
 
 def test_where_nothing_is_read_any_more_it_is_said_what_the_tasks_do() -> None:

@@ -90,7 +90,7 @@ CASES: list[tuple[str, Case]] = [
         [(0, 90, 100), (5, 100, 100), (3600, 100, 101)], 3610, Status.OK, "it moves")),
     ("16. the same, 20 s after the record", Case(
         [(0, 90, 100), (5, 100, 100), (3600, 100, 101)], 3620, Status.STALL,
-        "has not moved for 20 s, 1 records wait; its worker is there")),
+        "has not moved for 20 s, 1 record waits; its worker is there")),
     ("17. a consumer that was never seen behind is known to move as well", Case(
         [(0, 10, 10), (5, 20, 20), (10, 30, 30), (15, 30, 40)], 35, Status.STOP,
         "has not moved for 20 s, 10 records wait; nobody holds it", is_held=False)),
@@ -111,7 +111,7 @@ CASES: list[tuple[str, Case]] = [
     ("25. it grew, and fell once in the last minute", Case(
         [*every(5, 10, 0, 100, 10, 20), (50, 200, 300), (55, 205, 320)], 55, Status.OK, "it moves")),
     ("26. committed before the first that is there: what lay between is gone unread", Case(
-        [(0, 10, 100)], 0, Status.LOST, "40 offsets went with retention before they were read", first=50)),
+        [(0, 10, 100)], 0, Status.LOST, "40 offsets went with retention before any was read", first=50)),
     ("27. committed beyond the end: the topic was made anew", Case(
         [(0, 100, 20)], 0, Status.AHEAD, "committed 100, and the topic ends at 20: was it made anew?")),
     ("28. the topic was made anew between samples: what was before is forgotten", Case(

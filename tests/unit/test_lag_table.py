@@ -39,7 +39,7 @@ def test_a_row_says_how_far_since_when_and_who() -> None:
     assert first == [ODD, "t", "0", "60", "100", "40", "12.5", "OK it moves", "[red]worker"]
     assert second == [ODD, "t", "1", "-", "7", "not started (7 waiting)", "?",
                       "NOT_STARTED nothing was committed yet; 7 records wait"]  # fmt: skip
-    assert total == [ODD, "sum", "47", "12.5", "1 members, stable"]
+    assert total == [ODD, "sum", "47", "12.5", "1 member, stable"]
 
 
 def test_what_is_not_known_is_not_zero() -> None:

@@ -311,7 +311,7 @@ def test_a_dead_letter_of_jobs_with_an_older_schema_is_right_where_it_is_and_sai
     rows, dead = [k(10), k(11)], [(0, 11, 11)]
     found = kept_in(rows, [row(10)], dead, letters_are="poison")
     assert named(found) == []
-    assert found.notes[0].startswith("1 dead letters are events by now")
+    assert found.notes[0].startswith("1 dead letter is an event by now")
     assert named(kept_in(rows, [row(10)], [(0, 11, 99)], letters_are="poison")) == [("misrouted", "t/0/11")]
     again = kept_in(
         [*rows, k(12, digest=11)], [row(10), row(12)], dead, letters_are="poison", redriven=[(0, 12, 0, 11)]
