@@ -8,6 +8,8 @@ import json
 import pytest
 
 from shardlake import dead_letter
+from shardlake.avro.wire import ID_HEADER, ID_IN_HEADER_WORDS
+from shardlake.avro.wire import ID_IN_HEADER as ID_IN_HEADER_CLASS
 from shardlake.dead_letter import DeadLetter, original_headers
 from shardlake.flink.inserts import on_any_flink
 from shardlake.flink.tables import dead_letters_query, view_name
@@ -32,21 +34,25 @@ GIVEN = [
     {**IMITATING, **KEPT_BEFORE},
     KEPT_BEFORE,
 ]
+ID_IN_HEADER = {"NoSchemaId": True, "UnknownSchema": True, "OtherRecord": True, "TrailingBytes": False}
+"""Reasons for which the value itself names no schema of this record, and another one."""
+REASONS = ["NoSchemaId"] * len(GIVEN) + list(ID_IN_HEADER)
+WITH_ID: list[dict[str, bytes]] = [{**ORDINARY, ID_HEADER: b"\x01" + bytes(16)}] * len(ID_IN_HEADER)
 
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> list[list[tuple[str, bytes | None]]]:
-    """The headers of the dead letters of records that had those of GIVEN, as the sink writes them."""
+    """The headers of the dead letters of records that had those of GIVEN and WITH_ID, as the sink writes them."""
     topic = Pipeline.load(ROOT).events_topic
     folder = tmp_path_factory.mktemp("records")
     source = folder / "records.json"
     rows = [
         {
             "topic": topic.name, "partition": 1, "offset": number, "arrival_time": "2026-11-03T12:00:01.250Z",
-            "error": "io.shardlake.flink.NoSchemaId", "error_message": "no schema id", "raw_value": "e30=",
+            "error": f"io.shardlake.flink.{reason}", "error_message": "no schema id", "raw_value": "e30=",
             "headers": {name: base64.b64encode(value).decode() for name, value in headers.items()},
         }
-        for number, headers in enumerate(GIVEN)
+        for number, (headers, reason) in enumerate(zip([*GIVEN, *WITH_ID], REASONS, strict=True))
     ]  # fmt: skip
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with mini_cluster_environment():
@@ -79,8 +85,8 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> list[list[tuple[str, by
 
 
 def test_headers_of_records_decide_nothing_of_their_letters(letters: list[list[tuple[str, bytes | None]]]) -> None:
-    assert len(letters) == len(GIVEN)
-    found = [DeadLetter.if_ours(headers) for headers in letters]
+    assert len(letters) == len(REASONS)
+    found = [DeadLetter.if_ours(headers) for headers in letters[: len(GIVEN)]]
     assert found == [
         DeadLetter("app-logs", 1, number, 1793707201250, "io.shardlake.flink.NoSchemaId", "no schema id")
         for number in range(len(GIVEN))
@@ -88,5 +94,14 @@ def test_headers_of_records_decide_nothing_of_their_letters(letters: list[list[t
 
 
 def test_headers_of_records_are_restored_byte_by_byte(letters: list[list[tuple[str, bytes | None]]]) -> None:
-    for given, headers in zip(GIVEN, letters, strict=True):
+    for given, headers in zip([*GIVEN, *WITH_ID], letters, strict=True):
         assert dict(original_headers(headers)) == given
+
+
+def test_an_id_in_a_header_is_named_where_the_value_has_none(letters: list[list[tuple[str, bytes | None]]]) -> None:
+    found = [DeadLetter.from_headers(headers) for headers in letters[len(GIVEN) :]]
+    assert [one.error_class.rpartition(".")[2] for one in found] == [
+        ID_IN_HEADER_CLASS if named else reason for reason, named in ID_IN_HEADER.items()
+    ]
+    assert [one.error_message == ID_IN_HEADER_WORDS for one in found] == list(ID_IN_HEADER.values())
+    assert {one.error_class.rpartition(".")[0] for one in found} == {"io.shardlake.flink"}
