@@ -25,14 +25,15 @@ from rich.table import Table
 
 from bench.samples import write
 from shardlake import pii
-from shardlake.cli.lake import recounts
+from shardlake.cli.lake import countings
 from shardlake.flink.resume import ended_at
 from shardlake.folders import running_stack as described
 from shardlake.lake.evidence import Evidence, collect
 from shardlake.lake.masks import Masks
+from shardlake.lake.source import Source
 from shardlake.lake.tables import LakeTable, lake_tables
 from shardlake.lake.verdict import Verdict
-from shardlake.lake.verify import verify
+from shardlake.lake.verify import Jobs, verify
 from shardlake.testing.stack import RunningStack, running_stack
 
 ROOT = Path(__file__).parents[1]
@@ -81,9 +82,9 @@ def scan(evidence: Evidence, tables: list[LakeTable]) -> float:
 
 def check(stack: RunningStack, evidence: Evidence, run: Path) -> Verdict:
     """The checks of `shardlake verify` without its reading of the topic."""
-    pipeline, topic = stack.pipeline, stack.pipeline.events_topic
-    tables = lake_tables(stack.settings.lake, pipeline)
-    return verify(pipeline, topic, tables, evidence, [run], lambda some, archive: recounts(pipeline, some, [], archive))
+    pipeline, lake = stack.pipeline, stack.settings.lake
+    source = Source(pipeline.events_topic, evidence, (run,))
+    return verify(pipeline, lake, lake_tables(lake, pipeline), [source], Jobs(countings(pipeline, [])), None)
 
 
 def main() -> None:

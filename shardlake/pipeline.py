@@ -29,6 +29,7 @@ class Topic:
     A topic with `dead_letters` carries events from outside: the jobs decode it, and what they cannot decode
     goes to the topic named there. A topic without a schema holds bytes. A table without partitions is no topic: its
     records are in the lake alone. `id` is the field that tells its records apart, by which one is traced.
+    `unchecked` is a sentence on why nobody can count again what jobs write there: `verify` repeats the sentence.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Topic:
     out_of_order_seconds: int = 0
     lake_table: str | None = None
     dead_letters: str | None = None
+    unchecked: str | None = None
+
+    @property
+    def view(self) -> str:
+        """The SQL name of a topic of events."""
+        return self.name.replace("-", "_").replace(".", "_")
 
     @property
     def subject(self) -> str:
@@ -172,6 +179,12 @@ def _check(topic: Topic, topics: dict[str, Topic], schemas: dict[str, Any], sour
     if not topic.partitions and (topic.lake_table is None or topic.dead_letters is not None):
         msg = f"{source}: topic {topic.name} has no partitions."
         raise BadInput(msg, "Give it some. Only a table that jobs write into the lake alone, by lake_table, has none.")
+    if topic.unchecked is not None and not (isinstance(topic.unchecked, str) and topic.unchecked.strip()):
+        msg = f"{source}: topic {topic.name} has unchecked = {topic.unchecked!r}, which gives no reason."
+        raise BadInput(msg, "Say in a sentence why no query can count again what jobs write there, or leave it out.")
+    if topic.unchecked is not None and topic.dead_letters and topic.lake_table:
+        msg = f"{source}: topic {topic.name} is unchecked, and its events are in the lake."
+        raise BadInput(msg, "`verify` holds them against the topic in any case: leave `unchecked` out.")
     added = HIVE_KEYS | (PROVENANCE if topic.dead_letters else set())
     taken = sorted(fields.keys() & added) if topic.lake_table else []
     if taken:

@@ -4,6 +4,7 @@ files of older versions."""
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,8 +21,8 @@ from shardlake.terminal import visible
 if TYPE_CHECKING:
     from upath import UPath
 
+    from shardlake.lake.counting import Counting
     from shardlake.lake.recount import Recount
-    from shardlake.lake.tables import LakeTable
     from shardlake.lake.uploads import Leftover
 
 SHOWN = 20
@@ -36,28 +37,50 @@ def recount(
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Count the windows again from the archive. Exit code 1 where a cell differs from what the jobs wrote."""
+    from shardlake.lake.recount import recount as compare
     from shardlake.lake.tables import lake_tables
 
-    pipeline = Pipeline.load(ctx.obj.pipeline)
-    found = recounts(pipeline, lake_tables(Settings.read().lake, pipeline), options or [])
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    tables, closed = lake_tables(settings.lake, pipeline), closed_windows(settings)
+    jobs = countings(pipeline, options or [])
+    if not jobs:
+        msg = "No job of this pipeline says how its tables are counted again."
+        raise BadInput(msg, "Give a job a `recount`: see docs/use.md, late events and the recount.")
+    found: list[Recount] = []
+    wrong: list[BadInput] = []
+    for counting in jobs:
+        try:
+            found.append(compare(counting, pipeline, tables, closed=closed.get(counting.job)))
+        except BadInput as error:
+            wrong.append(error)
     if json:
         print_json([asdict(one) for one in found])
     else:
         for one in found:
-            out.print(
-                f"{one.table}: {counted(one.windows, 'window')}, "
-                f"{counted(len(one.differences), 'cell differs', 'cells differ')} from the archive, "
-                f"{counted(one.late_events, 'late event')}, {counted(one.open_windows, 'window')} not closed yet"
-            )
-            for cell in one.differences[:SHOWN]:
-                key = ", ".join(map(str, cell.key))
-                said = f"{key}: {cell.what}: {cell.in_table} in the table, {cell.recounted} recounted"
-                out.print(f"  {visible(said)}")
-            if len(one.differences) > SHOWN:
-                out.print(f"  and {len(one.differences) - SHOWN:,} more: --json shows all")
+            _say(one, several=len(pipeline.sources) > 1)
+    if wrong:
+        raise BadInput(" ".join(error.message for error in wrong), wrong[0].hint)
     if any(one.differences for one in found):
         msg = "Windows are not what the archive says."
         raise ShardlakeError(msg, "The archive is right: it keeps every event once. See docs/use.md, late events.")
+
+
+def _say(one: Recount, *, several: bool) -> None:
+    """A line for a table, with the topics that were counted where there are `several`, and one for each cell."""
+    of = f" (of {', '.join(one.sources)})" if several else ""
+    out.print(
+        f"{one.table}{of}: {counted(one.windows, 'window')}, "
+        f"{counted(len(one.differences), 'cell differs', 'cells differ')} from the archive, "
+        f"{counted(one.late_events, 'late event')}, {counted(one.open_windows, 'window')} not closed yet"
+    )
+    for cell in one.differences[:SHOWN]:
+        key = ", ".join(map(str, cell.key))
+        said = f"{key}: {cell.what}: {cell.in_table} in the table, {cell.recounted} recounted"
+        out.print(f"  {visible(said)}")
+    if len(one.differences) > SHOWN:
+        out.print(f"  and {len(one.differences) - SHOWN:,} more: --json shows all")
+    if one.uncounted:
+        out.print(f"  not counted again: {', '.join(one.uncounted)}")
 
 
 @app.command()
@@ -147,28 +170,23 @@ def unfinished(settings: Settings, older_than_hours: float) -> list[tuple[UPath,
     ]
 
 
-def recounts(
-    pipeline: Pipeline, tables: list[LakeTable], options: list[str], archive: str | None = None
-) -> list[Recount]:
-    """One for each table that a job says how to recount; `archive` may stand for the table of events."""
-    from shardlake.lake.recount import recount as compare
-
-    queries = recount_queries(pipeline, options)
-    found = [compare(sql, table, pipeline, tables, archive) for table, sql in queries.items()]
-    if not found:
-        raise BadInput(
-            "No job of this pipeline says how its windows are recounted.", "See flink_jobs/service_health.py."
-        )
-    return found
-
-
-def recount_queries(pipeline: Pipeline, options: list[str]) -> dict[str, str]:
-    """By table, how its windows are counted again, as the jobs' files say."""
+def countings(pipeline: Pipeline, options: list[str]) -> list[Counting]:
+    """How each table is counted again, as the jobs' files say."""
     from shardlake.flink.job import parse_options
+    from shardlake.lake.counting import Counting
 
     jobs = {job: pipeline.load_module("flink_jobs", job) for job in pipeline.modules("flink_jobs")}
     by_job = parse_options(options, list(jobs))
-    found: dict[str, str] = {}
+    found: dict[str, Counting] = {}
     for job, module in jobs.items():
-        found |= module.recount(by_job[job]) if hasattr(module, "recount") else {}
-    return found
+        queries = module.recount(by_job[job]) if hasattr(module, "recount") else {}
+        found |= {table: Counting(job, table, sql) for table, sql in queries.items()}
+    return list(found.values())
+
+
+def closed_windows(settings: Settings) -> Mapping[str, Mapping[str, int]]:
+    """By job and topic, the latest event time in milliseconds that the job had read at a finish."""
+    from shardlake.flink.resume import LastEnd
+
+    last = LastEnd.read(settings.jobs) if settings.jobs_folder else None
+    return last.closed if last else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shardlake.cli.lake import recount_queries
+from shardlake.cli.lake import countings
 from shardlake.cli.output import out, print_json
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.pipeline import Pipeline
@@ -49,7 +49,7 @@ def trace(
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     wanted = place_of(record, pipeline) or record
     tables = lake_tables(settings.lake, pipeline)
-    tracer = Tracer(pipeline, settings, tables, recount_queries(pipeline, options or []), GROUP, ledger)
+    tracer = Tracer(pipeline, settings, tables, countings(pipeline, options or []), GROUP, ledger)
     found, unasked = Found(), None
     tracer.in_lake(wanted, found)
     if not found.traces:

@@ -36,7 +36,7 @@ EVENT_TIME_OUT_OF_RANGE = f"{CLASSES}EventTimeOutOfRange"
 
 def view_name(topic: Topic) -> str:
     """The SQL name of a topic of events."""
-    return topic.name.replace("-", "_").replace(".", "_")
+    return topic.view
 
 
 def interval(seconds: int) -> str:

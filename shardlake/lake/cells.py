@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from shardlake.lake.recount import in_time
-from shardlake.lake.sql import named
+from shardlake.lake.counting import LATE_EVENTS, Counting, Sources, events_of, make_views
+from shardlake.lake.sql import named, quoted
 from shardlake.pipeline import Pipeline
 
 COUNTED, LATE, OPEN, NONE, MISSING = "counted", "late", "open", "none", "missing"
@@ -35,36 +35,44 @@ class Cell:
 
 
 def cell_of(
-    connection: duckdb.DuckDBPyConnection, pipeline: Pipeline, table: str, sql: str, place: tuple[str, int, int]
+    connection: duckdb.DuckDBPyConnection,
+    pipeline: Pipeline,
+    counting: Counting,
+    sources: Sources,
+    place: tuple[str, int, int],
 ) -> Cell:
-    """The cell in `table`, recounted by `sql`, of the archived event at (topic, partition, offset).
+    """The cell of the archived event at (topic, partition, offset) in a table, which a job's query counts again.
 
-    `connection` has the lake's tables as views.
+    `connection` has the lake's tables as views, `sources` are the query's.
     """
+    table, sql = counting.table, counting.sql
     topic = next(topic for topic in pipeline.topics.values() if topic.lake_table == table)
     here = '(topic, "partition", "offset") = (?, ?, ?)'
-    late = _rows(connection, f"FROM late_events WHERE missed_table = '{table}' AND {here}", place)
-    if late:
-        return Cell(table, LATE, late[0])
-    archive, time = pipeline.events_topic.lake_table, pipeline.events_topic.event_time
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE traced AS FROM {named(str(archive))} WHERE {time} IS NOT NULL AND {here}", place
-    )
-    connection.execute("CREATE OR REPLACE TEMP VIEW in_time AS FROM traced")
+    if any(one.lake_table == LATE_EVENTS for one in pipeline.topics.values()):
+        late = _rows(connection, f"FROM {LATE_EVENTS} WHERE missed_table = {quoted(table)} AND {here}", place)
+        if late:
+            return Cell(table, LATE, late[0])
+    source = pipeline.topic(place[0])
+    events = {one: events_of(pipeline, one, table) for one in pipeline.sources if one.lake_table}
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE traced AS FROM ({events[source]}) WHERE {here}", place)
+    make_views(connection, {**events, source: "FROM traced"}, sources.in_time)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE cell AS {sql}")
     columns = [row[0] for row in connection.execute("DESCRIBE cell").fetchall()]
-    closes = next(column for column in columns if column.endswith("_end"))
+    closes = next((named(column) for column in columns if column.endswith("_end")), None)
     if not _rows(connection, "FROM cell"):
         return Cell(table, NONE)
-    same = f"w.{topic.event_time} <= c.{topic.event_time} AND w.{closes} >= c.{closes}" + (
-        f" AND w.{topic.key} IS NOT DISTINCT FROM c.{topic.key}" if topic.key else ""
-    )
-    names = ", ".join(f"w.{column}" for column in columns)
+    time = named(str(topic.event_time))
+    same = f"w.{time} <= c.{time} AND w.{closes} >= c.{closes}" if closes else f"w.{time} = c.{time}"
+    if topic.key:
+        same += f" AND w.{named(topic.key)} IS NOT DISTINCT FROM c.{named(topic.key)}"
+    names = ", ".join(f"w.{named(column)}" for column in columns)
     counted = _rows(connection, f"SELECT {names} FROM {named(table)} w, cell c WHERE {same}")
     if counted:
         return Cell(table, COUNTED, counted[0])
+    if closes is None:
+        return Cell(table, MISSING)
     # A session goes on after the event: whether it has closed is seen of the whole of it alone.
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW in_time AS {in_time(pipeline, table)}")
+    make_views(connection, events, sources.in_time)
     whole = (
         f"SELECT 1 FROM ({sql}) w, cell c WHERE {same} AND "
         f"w.{closes} <= coalesce((SELECT max({closes}) FROM {named(table)}), TIMESTAMP '-infinity')"

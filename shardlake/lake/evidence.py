@@ -19,7 +19,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -89,13 +89,18 @@ class Evidence:
     folder: Path
 
     @classmethod
-    def load(cls, folder: Path) -> Evidence:
-        """Raises BadInput where the folder holds no whole evidence."""
+    def load(cls, folder: Path, topic: str | None = None) -> Evidence:
+        """Read what a folder holds.
+
+        Raises BadInput where the folder holds no whole evidence, or evidence of another topic than `topic`.
+        """
         try:
             found = json.loads((folder / FILE).read_text())
         except (OSError, ValueError) as error:
             msg = f"{folder} holds no evidence of a topic: it has no {FILE} that can be read."
             raise BadInput(msg, "Run `shardlake verify` while the stack is up: it reads the topic again.") from error
+        if topic not in (None, found["topic"]):
+            raise BadInput(f"{folder} holds evidence of {found['topic']}, not of {topic}.")
         for name in ("first", "end", "starts", "covered"):
             found[name] = {int(partition): offset for partition, offset in found[name].items()}
         return cls(**found, folder=folder)
@@ -139,7 +144,8 @@ def collect(
     say(f"reading {counted(records, 'record')} of {topic.name}")
     share = Share(servers, settings.schema_registry_url, topic, schema, ranges, mask, folder / "topic" / "0.parquet")
     counts = _read(share, max(1, min(PROCESSES, records // RECORDS_WORTH_A_PROCESS)))
-    letters = _dead_letters(settings, topic, schema, folder / "dead_letters" / "0.parquet")
+    others = {one.name for one in pipeline.sources if one.dead_letters == topic.dead_letters} - {topic.name}
+    letters = _dead_letters(settings, topic, schema, folder / "dead_letters" / "0.parquet", others)
     evidence = Evidence(
         topic=topic.name,
         topic_id=topics.topic_id(servers, topic.name),
@@ -198,7 +204,8 @@ def _end_with(parent: int) -> None:
     die_with_parent(parent)()
 
 
-def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file: Path) -> int:
+def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file: Path, others: Set[str]) -> int:
+    """Write the dead letters that are not of `others`, the topics that share the dead-letter topic; how many."""
     registry = Registry(settings.schema_registry_url)
     judge = Judge(topic, schema, registry)
     versions = [version for version in registry.versions(topic.subject) if version.type == AVRO]
@@ -208,8 +215,10 @@ def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file
         rows: list[tuple[Any, ...]] = []
         for message in topics.read(settings.kafka_bootstrap_servers, str(topic.dead_letters)):
             letter = DeadLetter.if_ours(message.headers())  # it is None where it is not the jobs'
-            if letter and letter.topic != topic.name:
+            if letter and letter.topic in others:
                 continue
+            if letter and letter.topic != topic.name:
+                letter = None  # the jobs send no dead letter of that topic here
             rows.append((message, letter))
             count += 1
             if len(rows) == DEAD_LETTERS_AT_ONCE:

@@ -21,6 +21,7 @@ from shardlake.counted import counted
 from shardlake.lake.comparison import CHUNK_BITS, by_partition, differing_chunks, number, within
 from shardlake.lake.verdict import Anomaly, Findings
 
+AGAINST_LAKE = "the topic, against the lake and the dead letters"
 FETCHED = 10_000
 
 
@@ -103,7 +104,7 @@ def check_kept(
     `fields` are those compared; `offsets` are the first and end offsets of the topic; `committed` is how far completed
     checkpoints cover it; `differing` are files that are not as the present schema says, as (field, mask, filename).
     """
-    found = Findings("the topic, against the lake and the dead letters")
+    found = Findings(AGAINST_LAKE)
     found.checked = number(connection, "SELECT count(*) FROM k")
     firsts, lasts = ({one: pair[end] for one, pair in offsets.items()} for end in (0, 1))
     connection.register("bounds", by_partition(first=firsts, last=lasts, covered=committed))

@@ -5,6 +5,7 @@ A topic's records are read again, committed ones only; fields that are PII are l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from shardlake.avro.batch import column_types
 from shardlake.avro.codec import Decoder, Undecodable
 from shardlake.avro.registry import Registry
 from shardlake.lake.sql import named
+from shardlake.lake.unchecked import say_unchecked
 from shardlake.lake.verdict import Anomaly, Findings
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.settings import Settings
 
 PUBLISHED = "published"
 """The folder of the evidence that holds them."""
+WITHOUT_TABLE = "without_table.json"
+"""In that folder: the topics that have records, and no table of the lake to be held against."""
 
 
 def published(pipeline: Pipeline) -> list[Topic]:
@@ -32,10 +36,24 @@ def published(pipeline: Pipeline) -> list[Topic]:
     ]
 
 
+def without_table(pipeline: Pipeline) -> list[Topic]:
+    """The topics that jobs may write which have no table of the lake: nothing tells what should be in them."""
+    letters = {topic.dead_letters for topic in pipeline.sources}
+    return [
+        topic
+        for topic in pipeline.on_broker
+        if topic not in pipeline.sources and topic.name not in letters and not (topic.schema and topic.lake_table)
+    ]
+
+
 def collect_published(settings: Settings, pipeline: Pipeline, folder: Path) -> None:
     """Read them into `folder`, a Parquet file each. Raises Unavailable where broker or registry are not there."""
     folder.mkdir(parents=True, exist_ok=True)
     registry = Registry(settings.schema_registry_url)
+    servers = settings.kafka_bootstrap_servers
+    offsets = {topic.name: topics.offsets(servers, topic.name) for topic in without_table(pipeline)}
+    counts = {name: sum(end - first for first, end in found.values()) for name, found in offsets.items()}
+    (folder / WITHOUT_TABLE).write_text(json.dumps({name: count for name, count in counts.items() if count}))
     for topic in published(pipeline):
         if any(first for first, _ in topics.offsets(settings.kafka_bootstrap_servers, topic.name).values()):
             continue  # retention has taken some: the lake has more
@@ -58,7 +76,13 @@ def collect_published(settings: Settings, pipeline: Pipeline, folder: Path) -> N
 
 
 def check_published(connection: duckdb.DuckDBPyConnection, pipeline: Pipeline, folder: Path) -> Iterator[Findings]:
-    """Needs a view of each lake table."""
+    """Hold the topics against the lake. Needs a view of each lake table."""
+    filled = json.loads((folder / WITHOUT_TABLE).read_text()) if (folder / WITHOUT_TABLE).exists() else {}
+    for topic in without_table(pipeline):
+        if topic.name in filled:
+            found = Findings(f"the topic {topic.name}, against nothing")
+            say_unchecked(found, topic, f"the topic {topic.name} has no table in the lake to be held against")
+            yield found
     for topic in published(pipeline):
         table, file = str(topic.lake_table), folder / f"{topic.lake_table}.parquet"
         found = Findings(f"the topic {topic.name}, against the lake")

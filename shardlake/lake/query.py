@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryDirectory
@@ -105,6 +106,25 @@ def connect(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@contextmanager
+def connected(tables: list[LakeTable]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """`connect`, with a folder of its own for what memory does not hold.
+
+    By default DuckDB takes `.tmp` where the program runs, and two programs there would share that folder.
+    """
+    with TemporaryDirectory(prefix="shardlake-lake-") as spill, connect(tables) as connection:
+        connection.execute(f"SET temp_directory = {quoted(spill)}")
+        yield connection
+
+
+def empty(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
+    """A connection with the tables, empty, and no file."""
+    connection = duckdb.connect(config=CONFIG)
+    for table in tables:
+        connection.execute(_definition(table, []))
+    return connection
+
+
 def _definition(table: LakeTable, files: list[Folder]) -> str:
     """The table over these files; without any, an empty one of the same columns."""
     name = named(table.name)
@@ -139,9 +159,7 @@ def _read(name: str, kind: str, older: list[tuple[str, str]]) -> str:
 
 def _planner(tables: list[LakeTable]) -> duckdb.DuckDBPyConnection:
     """The tables, empty, and no file."""
-    planner = duckdb.connect(config=CONFIG)
-    for table in tables:
-        planner.execute(_definition(table, []))
+    planner = empty(tables)
     # It would see that they are empty, and plan nothing.
     planner.execute("SET disabled_optimizers = 'statistics_propagation,empty_result_pullup'")
     close(planner)

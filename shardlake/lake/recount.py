@@ -1,22 +1,22 @@
-"""Windows counted again from the archive, and compared with those that the jobs wrote, cell by cell.
+"""Tables that jobs write, counted again from the archive and compared cell by cell.
 
-A job's file tells how: `recount(options)` gives, by table, a query over `in_time`, the archived events without those
-that `late_events` lists for that table. So whatever a window lacks without being listed is found here.
+A job's file tells how: see `counting`. So whatever a window lacks without being listed as late is found here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from shardlake.lake.comparison import number
-from shardlake.lake.query import connect
-from shardlake.lake.sql import named
+from shardlake.lake.counting import LATE_EVENTS, Counting, Sources, events_of, make_views, must_fit, sources_of
+from shardlake.lake.query import connected
+from shardlake.lake.sql import named, quoted
 from shardlake.lake.tables import LakeTable
-from shardlake.pipeline import Pipeline
+from shardlake.pipeline import Pipeline, Topic
 
 RELATIVE_ERROR = 1e-9
 """Sums of the same numbers in another order differ by less."""
@@ -38,69 +38,92 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """One table. `open_windows` are those whose time has not come: nothing is wrong with them."""
+    """One table. `open_windows` are those whose time has not come: nothing is wrong with them.
+
+    `sources` are the topics whose events were counted, `uncounted` the columns that the query does not give.
+    """
 
     table: str
     windows: int
     open_windows: int
     late_events: int
     differences: tuple[Difference, ...]
+    sources: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
 
-def recount(sql: str, name: str, pipeline: Pipeline, tables: list[LakeTable], archive: str | None = None) -> Recount:
-    """Compare the lake table `name` with what `sql` gives; rows are told apart by their topic's event time and key.
+def recount(
+    counting: Counting,
+    pipeline: Pipeline,
+    tables: list[LakeTable],
+    instead: Mapping[str, str] | None = None,
+    closed: Mapping[str, int] | None = None,
+) -> Recount:
+    """Compare a table with what the job's query gives; rows are told apart by their topic's event time and key.
 
-    `archive` is a query that stands for the table of events, where that is not to be relied on.
+    `instead` has, by topic, a query that stands for the archive, where the archive is not to be relied on. `closed` is,
+    by topic, the latest event time in milliseconds that the job had read at a finish: all windows fired then.
+
+    Raises BadInput where the query is wrong.
     """
+    name, sources = counting.table, sources_of(pipeline, tables, counting)
     topic = next(topic for topic in pipeline.topics.values() if topic.lake_table == name)
     keys = [str(topic.event_time), *([topic.key] if topic.key else [])]
-    connection = connect(tables)
-    events = in_time(pipeline, name, archive)
-    connection.execute(f"CREATE VIEW in_time AS {events}")
-    connection.execute(f"CREATE TABLE again AS {sql}")
-    columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
-    closes = next(column for column in columns if column.endswith("_end"))
-    connection.execute(f"CREATE TABLE written AS SELECT {', '.join(columns)} FROM {named(name)}")
-    still_open = (
-        f"SELECT * FROM again WHERE {closes} > coalesce((SELECT max({closes}) FROM written), TIMESTAMP '-infinity')"
-    )
-    open_windows = number(connection, f"SELECT count(*) FROM ({still_open})")
-    connection.execute(f"CREATE TABLE due AS SELECT * FROM again EXCEPT ALL {still_open}")
-    differences = tuple(_differences(connection, keys, columns))
-    if differences:
-        early = _without_late(events, str(pipeline.events_topic.event_time), pipeline.events_topic.out_of_order_seconds)
-        connection.execute(f"CREATE OR REPLACE VIEW in_time AS {early}")
-        rows = connection.execute(f"SELECT {', '.join([*keys, *columns])} FROM ({sql})").fetchall()
-        cells = {row[: len(keys)]: dict(zip(columns, row[len(keys) :], strict=True)) for row in rows}
-        differences = tuple(replace(one, is_late=is_late(one, cells.get(one.key))) for one in differences)
-    listed = number(connection, f"SELECT count(*) FROM late_events WHERE missed_table = '{name}'")
-    windows = number(connection, "SELECT count(*) FROM written")
-    return Recount(name, windows, open_windows, listed, differences)
+    archived = [one for one in pipeline.sources if one.lake_table]
+    events = {one: events_of(pipeline, one, name, (instead or {}).get(one.name)) for one in archived}
+    with connected(tables) as connection:
+        make_views(connection, events, sources.in_time)
+        connection.execute(f"CREATE TABLE again AS {counting.sql}")
+        columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
+        of_table = [field["name"] for field in pipeline.schema_of(topic)["fields"]]
+        must_fit(counting, columns, keys, of_table)
+        connection.execute(f"CREATE TABLE written AS SELECT {', '.join(map(named, columns))} FROM {named(name)}")
+        still_open = _still_open(columns, keys[0], sources, closed or {})
+        open_windows = number(connection, f"SELECT count(*) FROM ({still_open})")
+        connection.execute(f"CREATE TABLE due AS SELECT * FROM again EXCEPT ALL {still_open}")
+        differences = tuple(_differences(connection, keys, columns))
+        if differences:
+            early = {one: _without_late(query, one) for one, query in events.items()}
+            make_views(connection, early, sources.in_time)
+            selected = ", ".join(map(named, [*keys, *columns]))
+            rows = connection.execute(f"SELECT {selected} FROM ({counting.sql})").fetchall()
+            cells = {row[: len(keys)]: dict(zip(columns, row[len(keys) :], strict=True)) for row in rows}
+            differences = tuple(replace(one, is_late=is_late(one, cells.get(one.key))) for one in differences)
+        listed = 0
+        if any(table.name == LATE_EVENTS for table in tables):
+            listed = number(connection, f"SELECT count(*) FROM {LATE_EVENTS} WHERE missed_table = {quoted(name)}")
+        windows = number(connection, "SELECT count(*) FROM written")
+    uncounted = tuple(column for column in of_table if column not in columns)
+    read = tuple(one.name for one in sources.topics)
+    return Recount(name, windows, open_windows, listed, differences, read, uncounted)
 
 
-def in_time(pipeline: Pipeline, table: str, archive: str | None = None) -> str:
-    """The archived events that a table's windows should count, as a query; `archive` as in `recount`."""
-    time = pipeline.events_topic.event_time
-    archived = f"({archive})" if archive else named(str(pipeline.events_topic.lake_table))
-    return (
-        f"SELECT * FROM {archived} e ANTI JOIN "
-        f"""(SELECT topic, "partition", "offset" FROM late_events WHERE missed_table = '{table}') l """
-        f'USING (topic, "partition", "offset") WHERE {time} IS NOT NULL'
-    )
+def _still_open(columns: list[str], time: str, sources: Sources, closed: Mapping[str, int]) -> str:
+    """The rows of `again` that need not be there yet: those that end after all that is there, and begin after all that
+    a finish has closed. A table whose rows have no end has none."""
+    closes = next((named(column) for column in columns if column.endswith("_end")), None)
+    if closes is None:
+        return "SELECT * FROM again WHERE false"
+    after = f"{closes} > coalesce((SELECT max({closes}) FROM written), TIMESTAMP '-infinity')"
+    if sources.topics and all(topic.name in closed for topic in sources.topics):
+        latest_ms = min(closed[topic.name] for topic in sources.topics)
+        after += f" AND {named(time)} > make_timestamp_ms({latest_ms})"
+    return f"SELECT * FROM again WHERE {after}"
 
 
 def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns: list[str]) -> Iterator[Difference]:
-    listed = ", ".join(keys)
+    listed = ", ".join(map(named, keys))
     for row in connection.execute(
         f"SELECT {listed}, count(*) FROM written GROUP BY ALL HAVING count(*) > 1"
     ).fetchall():
         yield Difference(row[:-1], "doubled", row[-1], 1)
-    same = " AND ".join(f"w.{key} IS NOT DISTINCT FROM d.{key}" for key in keys)
-    w, d = (", ".join(f"{side}.{column}" for column in columns) for side in "wd")
-    differs = " OR ".join(f"w.{column} IS DISTINCT FROM d.{column}" for column in columns)
+    same = " AND ".join(f"w.{named(key)} IS NOT DISTINCT FROM d.{named(key)}" for key in keys)
+    w, d = (", ".join(f"{side}.{named(column)}" for column in columns) for side in "wd")
+    differs = " OR ".join(f"w.{named(column)} IS DISTINCT FROM d.{named(column)}" for column in columns)
+    w_side, d_side = (f"(SELECT *, true AS is_there FROM {one})" for one in ("written", "due"))
     rows = connection.execute(
-        f"SELECT w.{keys[0]} IS NOT NULL, d.{keys[0]} IS NOT NULL, {w}, {d} "
-        f"FROM written w FULL JOIN due d ON {same} WHERE {differs} ORDER BY ALL"
+        f"SELECT w.is_there IS NOT NULL, d.is_there IS NOT NULL, {w}, {d} "
+        f"FROM {w_side} w FULL JOIN {d_side} d ON {same} WHERE {differs} ORDER BY ALL"
     ).fetchall()
     for is_written, is_due, *values in rows:
         written = dict(zip(columns, values[: len(columns)], strict=True))
@@ -116,18 +139,21 @@ def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns
                     yield Difference(key, name, written[name], due[name])
 
 
-def _without_late(events: str, time: str, out_of_order_seconds: int) -> str:
+def _without_late(events: str, topic: Topic) -> str:
     """The events without any that came when the watermark of its partition had passed it.
 
     Some of these were in time nevertheless: the watermark of all partitions is the lowest of theirs.
     """
+    if topic.event_time is None:
+        return events
+    time = named(topic.event_time)
     before = (
         f'max({time}) OVER (PARTITION BY topic, "partition" ORDER BY "offset" '
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
     return (
         f"SELECT * EXCLUDE (highest) FROM (SELECT *, {before} AS highest FROM ({events})) "
-        f"WHERE coalesce({time} >= highest - INTERVAL {out_of_order_seconds} SECOND, true)"
+        f"WHERE coalesce({time} >= highest - INTERVAL {topic.out_of_order_seconds} SECOND, true)"
     )
 
 

@@ -7,7 +7,7 @@ after what the jobs have committed. Nothing is told of a record's values but wha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from shardlake.counted import counted
 from shardlake.dead_letter import DeadLetter
 from shardlake.errors import BadInput
 from shardlake.lake.cells import Cell, cell_of
+from shardlake.lake.counting import Counting, sources_of
 from shardlake.lake.query import connect
 from shardlake.lake.tables import LakeTable
 from shardlake.pipeline import Pipeline, Topic
@@ -113,15 +114,16 @@ class Tracer:
         pipeline: Pipeline,
         settings: Settings,
         tables: list[LakeTable],
-        recounts: Mapping[str, str],
+        recounts: Sequence[Counting],
         group: str,
         run: Path | None = None,
     ) -> None:
-        """`recounts` tells by table how windows are counted again; `group` is the jobs'; `run` a run's folder.
+        """`recounts` tell how tables are counted again; `group` is the jobs'; `run` a run's folder.
 
-        Raises BadInput where the run's folder holds no ledgers.
+        Raises BadInput where the run's folder holds no ledgers, or a query that counts again is wrong.
         """
-        self._pipeline, self._settings, self._recounts, self._group = pipeline, settings, recounts, group
+        self._pipeline, self._settings, self._group = pipeline, settings, group
+        self._recounts = [(one, sources_of(pipeline, tables, one)) for one in recounts]
         self._tables = {table.name: table for table in tables}
         self._connection = connect(tables)
         self._ledgers = ledger.of_run(run) if run else []
@@ -173,10 +175,10 @@ class Tracer:
             places.setdefault(row[:3], []).append(row[3:])
         for place, found in places.items():
             in_files = tuple(Row(file.removeprefix(f"{table.folder.parent}/"), n) for _, file, n in found)
-            is_windowed = topic == self._pipeline.events_topic
             cells = tuple(
-                cell_of(self._connection, self._pipeline, name, sql, place)
-                for name, sql in (self._recounts.items() if is_windowed else ())
+                cell_of(self._connection, self._pipeline, counting, sources, place)
+                for counting, sources in self._recounts
+                if topic in sources.topics
             )
             yield Trace(*place, ARCHIVED, found[0][0].replace(tzinfo=UTC), self._lines(place), in_files, cells)
 

@@ -42,7 +42,10 @@ class Anomaly:
 
 @dataclass(slots=True)
 class Findings:
-    """What a check found. `unchecked` are sentences on what cannot be concluded, `notes` on what is as it may be."""
+    """What a check found. `unchecked` are sentences on what cannot be concluded, `notes` on what is as it may be.
+
+    `source` is the topic of events that was checked, None where it was not one of them.
+    """
 
     check: str
     checked: int = 0
@@ -51,6 +54,7 @@ class Findings:
     anomalies: list[Anomaly] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    source: str | None = None
 
     def add(self, anomaly: Anomaly) -> None:
         """Count it, and name it where there are not too many of its name."""
@@ -60,11 +64,27 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """How many records a topic of events has of each kind, and how many dead letters and rows of the lake are its."""
+
+    topic: str
+    events: int
+    poison: int
+    null_values: int
+    dead_letters: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """All checks. `conclusion` is holds, violated, or inconclusive where nothing is wrong in what could be checked."""
+    """All checks. `conclusion` is holds, violated, or inconclusive where nothing is wrong in what could be checked.
+
+    `sources` are the topics of events that were read.
+    """
 
     findings: tuple[Findings, ...]
     seconds: dict[str, float]
+    sources: tuple[Counted, ...] = ()
 
     @property
     def counts(self) -> Counter[str]:
@@ -84,5 +104,6 @@ class Verdict:
             "conclusion": self.conclusion,
             "counts": dict(self.counts),
             "checks": [asdict(found) for found in self.findings],
+            "sources": [asdict(source) for source in self.sources],
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }

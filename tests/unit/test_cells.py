@@ -9,8 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from shardlake.cli.lake import recount_queries
+from shardlake.cli.lake import countings
 from shardlake.lake.cells import Cell, cell_of
+from shardlake.lake.counting import Sources
 from shardlake.lake.query import connect
 from shardlake.lake.tables import lake_tables
 from shardlake.pipeline import Pipeline
@@ -65,8 +66,9 @@ def lake(tmp_path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def cell(lake: duckdb.DuckDBPyConnection, table: str, offset: int) -> Cell:
-    sql = recount_queries(PIPELINE, ["sessions.gap_minutes=1"])[table]
-    return cell_of(lake, PIPELINE, table, sql, ("app-logs", 0, offset))
+    (counting,) = [one for one in countings(PIPELINE, ["sessions.gap_minutes=1"]) if one.table == table]
+    source = PIPELINE.topic("app-logs")
+    return cell_of(lake, PIPELINE, counting, Sources((source,), source), ("app-logs", 0, offset))
 
 
 @pytest.mark.parametrize(

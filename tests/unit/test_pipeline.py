@@ -38,6 +38,21 @@ def test_this_repository_is_a_pipeline() -> None:
         ('id = "event_id"', 'id = "status"', "id = 'status', which is PII or no plain string"),
         ('event_time = "event_time"', 'event_time = "time"', "event_time = 'time'"),
         ('dead_letters = "app-logs.dlq"', 'dead_letters = "dlq"', "'dlq', which is not a topic"),
+        (
+            'lake_table = "sessions"',
+            'lake_table = "sessions"\nunchecked = " "',
+            "unchecked = ' ', which gives no reason",
+        ),
+        (
+            'lake_table = "sessions"',
+            'lake_table = "sessions"\nunchecked = true',
+            "unchecked = True, which gives no reason",
+        ),
+        (
+            'lake_table = "app_logs"',
+            'lake_table = "app_logs"\nunchecked = "why"',
+            "unchecked, and its events are in the",
+        ),
     ],
 )
 def test_what_is_wrong_in_topics_toml_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
