@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json as json_lines
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shardlake.cli.evidence import read_sources
+from shardlake.cli.follow import tell
 from shardlake.cli.lake import closed_windows, countings
 from shardlake.cli.output import add_row, new_table, out, print_json, styled
 from shardlake.durable import write_durably
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
     from shardlake.lake.verdict import Verdict
 
 SHOWN = 20
+LOCK = "verify.lock"
+"""In a run's folder: held by the `verify` that is at work on the run."""
+WAIT_SECONDS = 0.2
 
 
 def verify(
@@ -61,12 +68,33 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
     tables = lake_tables(settings.lake, pipeline)
     jobs = Jobs(countings(pipeline, options), closed_windows(settings))
     strays = [run for run, name in zip(runs, names, strict=True) if name not in {one.name for one in pipeline.sources}]
-    with TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
+    with alone_with(runs), TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
         sources, published = read_sources(pipeline, settings, runs, Path(temporary))
         verdict = check(pipeline, settings.lake, tables, sources, jobs, published, strays)
         if runs:
             write_durably(runs[0] / VERDICT_FILE, json_lines.dumps(verdict.as_json(), indent=1))
     return verdict
+
+
+@contextmanager
+def alone_with(runs: list[Path]) -> Iterator[None]:
+    """Wait until no other `verify` is at work on one of the runs: both would write what they read into its folder."""
+    from shardlake.lock import Held, Lock
+
+    with ExitStack() as locks:
+        # In one order, so that two that share runs do not wait for one another.
+        for run in sorted({run.resolve() for run in runs}):
+            is_said = False
+            while True:
+                try:
+                    locks.callback(Lock(run / LOCK).release)
+                    break
+                except Held as held:
+                    if not is_said:
+                        tell(f"waiting for another verify of {run}, process {held.holder}")
+                        is_said = True
+                    time.sleep(WAIT_SECONDS)
+        yield
 
 
 def show(verdict: Verdict) -> None:

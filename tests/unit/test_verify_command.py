@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Semaphore
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +16,13 @@ from shardlake import topics
 from shardlake.cli import verify as command
 from shardlake.cli.evidence import read_sources
 from shardlake.errors import ShardlakeError, Unavailable
+from shardlake.lake.query import connected
+from shardlake.lake.tables import lake_tables
+from shardlake.lock import Lock
 from shardlake.settings import Settings
 from tests import shop as shops
 from tests.shop import Shop
+from tests.support import wait_for
 
 pytestmark = pytest.mark.unit
 
@@ -110,3 +116,45 @@ def test_the_report_tells_topics_apart_where_there_are_several(shop: Shop, capsy
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["check", "checked", "anomalies"]
     assert lines[1].split() == ["the", "lake's", "files", "2", "files", "none"]
+
+
+def test_a_second_verify_of_a_run_waits_for_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two that name their runs in another order wait for a third, then one for the other."""
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for one in runs:
+        one.mkdir()
+    held, at_work = Lock(runs[1] / command.LOCK), Semaphore(0)
+    most: list[int] = []
+
+    def verify(order: list[Path]) -> None:
+        with command.alone_with(order):
+            at_work.release()
+            most.append(len(most))
+            wait_for(lambda: (tmp_path / "go").exists(), "leave to end")
+            assert at_work.acquire(blocking=False)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(verify, order) for order in (runs, runs[::-1])]
+        wait_for(lambda: capsys.readouterr().err, "the word that it waits")
+        assert most == []
+        held.release()
+        wait_for(lambda: most, "the first")
+        assert len(most) == 1
+        (tmp_path / "go").touch()
+        assert [one.result(60) for one in both] == [None, None]
+    assert most == [0, 1]
+
+
+def test_what_memory_does_not_hold_has_a_folder_of_its_own_for_each(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tables = lake_tables(shop.lake, shop.pipeline)
+    with connected(tables) as one, connected(tables) as other:
+        folders = {
+            Path(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])
+            for connection in (one, other)
+        }
+        assert len(folders) == 2
+        assert all(folder.is_dir() and folder.is_absolute() for folder in folders)
+    assert not any(folder.exists() for folder in folders)
