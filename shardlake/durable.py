@@ -24,9 +24,32 @@ def write_durably(file: Path, text: str, mode: int = FOR_ALL) -> None:
     sync_folder(file.parent)
 
 
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, where they are missing. New names are on the disk when this returns.
+
+    `mode` is that of the folder itself.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in missing:
+        sync_folder(one.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Have all that is in a folder on the disk, whoever wrote it."""
+    for here, _, files in os.walk(folder):
+        for name in files:
+            _sync(Path(here, name))
+        _sync(Path(here))
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names of a folder's files on the disk."""
-    opened = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
     try:
         os.fsync(opened)
     finally:

@@ -3,7 +3,8 @@
 One file a producer process, `<producer>.ledger` in a run's folder, only ever appended to, by blocks with a checksum. An
 event's intent is written before the event is handed to the client, its report afterwards: so whatever is in the topic
 has an intent, also when the producer was killed, and an event without a report is unknown, never failed. What is
-written survives the death of the process at once, and that of the machine after a second at most (fsync).
+written survives the death of the process at once, and that of the machine after a second at most (fsync). The header is
+on the disk before the first event is.
 
 Block: magic `SLk1`, kind (1 byte), 3 zero bytes, payload's length and its CRC-32, both u32, then the payload; all
 little-endian. Payloads:
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from shardlake.durable import OWNER_ALONE, sync_folder
+from shardlake.durable import OWNER_ALONE, make_folder, sync_folder, write_durably
 from shardlake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -96,15 +97,16 @@ class Run:
     def join(self, folder: Path) -> Run:
         """Write it where the folder is new, else the run that is there already. Raises BadInput where that one is of
         another topic, or of one that was since made anew."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, mode=0o700)
         mine = folder / f"{RUN_FILE}.{os.getpid()}"
-        mine.write_text(json.dumps(asdict(self)))
+        write_durably(mine, json.dumps(asdict(self)))
         try:
             os.link(mine, folder / RUN_FILE)  # fails where it is there: of several producers one is the first
         except FileExistsError:
             pass
         finally:
             mine.unlink()
+        sync_folder(folder)
         run = Run.read(folder)
         if run.topic_id != self.topic_id:
             msg = f"The run in {folder} is of another topic than {self.topic}, or of one that was made anew since."
@@ -122,7 +124,7 @@ class Ledger:
         """`producer` is a name that no other one in the folder has. Raises BadInput where it is there already."""
         self._fsync_seconds = fsync_seconds
         self.path = folder / f"{producer}{SUFFIX}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, mode=0o700)
         try:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, OWNER_ALONE)
         except FileExistsError:
@@ -136,6 +138,7 @@ class Ledger:
         self._intents, self._acknowledged, self._failed, self._unknown = (bytearray() for _ in range(4))
         header = {"version": VERSION, "producer": producer, "topic": topic, "topic_id": topic_id, "began": time.time()}
         self._write(b"H", json.dumps(header).encode())
+        os.fsync(self._file)
         sync_folder(folder)
 
     def intend(self, key: bytes | None, value: bytes | None, place: Place | None = None) -> int:
@@ -286,9 +289,10 @@ def read(path: Path) -> LedgerFile:
 def of_run(*runs: Path) -> list[LedgerFile]:
     """All ledgers of runs' folders, in order. Raises BadInput where these hold none, or one that is none.
 
-    An empty file is of a producer that was killed before it had begun: it sent nothing.
+    One without a whole header, and with nothing behind the header, is of a producer that ended before it had begun: it
+    sent nothing.
     """
-    found = [read(path) for run in runs for path in paths(run) if path.stat().st_size]
+    found = [read(path) for run in runs for path in paths(run) if _has_begun(path)]
     if not found:
         msg = f"There is no ledger in {', '.join(map(str, runs))}."
         raise BadInput(msg, "A folder that holds no ledger is no run's: `shardlake produce --ledger DIR` writes one.")
@@ -298,6 +302,18 @@ def of_run(*runs: Path) -> list[LedgerFile]:
 def paths(run: Path) -> list[Path]:
     """The files of a run's ledgers."""
     return sorted(run.glob(f"*{SUFFIX}"))
+
+
+def _has_begun(path: Path) -> bool:
+    """Tell whether more was written than a part of the header, which the machine's death may leave as zeros."""
+    with path.open("rb") as file:
+        start = file.read(_BLOCK.size)
+        if not start.strip(b"\0"):
+            return bool((start + file.read()).strip(b"\0"))
+    if len(start) < _BLOCK.size:
+        return not _MAGIC.startswith(start[: len(_MAGIC)])
+    magic, _, size, _ = _BLOCK.unpack(start)
+    return bool(magic != _MAGIC or path.stat().st_size >= _BLOCK.size + size)
 
 
 def _blocks(content: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:

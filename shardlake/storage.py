@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import TypeIs
 
-from shardlake.durable import write_durably
+from shardlake.durable import make_folder, sync_folder, write_durably
 from shardlake.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
@@ -263,19 +263,22 @@ def write_whole(file: Folder, text: str) -> None:
     if is_remote(file):
         file.write_text(text)  # an object is put as a whole
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     write_durably(file, text)
 
 
 def move(folder: Folder, target: Folder) -> None:
-    """Another name for a folder and all that is in it. In S3 each object is copied, then removed."""
+    """Another name for a folder and all that is in it, on the disk when this returns. In S3 each object is copied,
+    then removed."""
     if is_remote(folder) and is_remote(target):
         names = folder.fs.find(folder.path)
         folder.fs.copy(names, [target.path + name[len(folder.path) :] for name in names])
         folder.fs.rm(names)
     elif not is_remote(folder) and not is_remote(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         folder.rename(target)
+        sync_folder(target.parent)
+        sync_folder(folder.parent)
 
 
 def remove(folder: Folder) -> None:

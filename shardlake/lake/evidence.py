@@ -36,7 +36,7 @@ from shardlake.avro.registry import AVRO, Registry
 from shardlake.child import die_with_parent
 from shardlake.counted import counted
 from shardlake.dead_letter import DeadLetter
-from shardlake.durable import OWNER_ALONE, write_durably
+from shardlake.durable import OWNER_ALONE, sync_tree, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.lake.masks import Masks
 from shardlake.lake.reread import EVENT, NULL, POISON, STATES, Judge, Share, read_share
@@ -163,6 +163,8 @@ def collect(
         seconds=time.time() - began,
         folder=folder,
     )
+    for name in ("topic", "dead_letters"):
+        sync_tree(folder / name)
     content = {k: v for k, v in asdict(evidence).items() if k != "folder"}
     write_durably(folder / FILE, json.dumps(content, indent=2), OWNER_ALONE)
     return evidence

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shardlake.counted import counted
+from shardlake.durable import sync_tree
 from shardlake.errors import ShardlakeError
 from shardlake.lake.query import database
 from shardlake.lake.remote import open_file
@@ -104,6 +105,8 @@ def migrate(lake: Folder, tables: list[LakeTable], say: Callable[[str], None]) -
                 continue
             remove(lake / MIGRATING / table.name)
             _write(table, forms, lake / MIGRATING / table.name, say)
+            if not is_remote(lake):
+                sync_tree(lake / MIGRATING / table.name)  # where a file is lost, the note must not be there
             aside = f"{DONE}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
             _Left(aside, False, _pairs(lake, table, files)).write(note)
         yield _change_places(lake, table, note)

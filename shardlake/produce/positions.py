@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shardlake.durable import OWNER_ALONE, write_durably
+from shardlake.durable import OWNER_ALONE, make_folder, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.lock import Held, Lock
 
@@ -70,7 +70,7 @@ class StateFile:
         """Raises Unavailable where another follower has it, BadInput where it cannot be written there."""
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             self._lock = Lock(path.with_name(f"{path.name}.lock"))
         except Held as held:
             msg = f"Another follower, process {held.holder}, keeps its places in {path}."

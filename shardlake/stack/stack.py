@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from shardlake.durable import OWNER_ALONE, write_durably
+from shardlake.durable import OWNER_ALONE, make_folder, write_durably
 from shardlake.errors import BadInput, Unavailable
 from shardlake.folders import DEFAULT_PORT_BASE, STACK_FILE, running_stack
 from shardlake.install import layout
@@ -181,7 +181,7 @@ class Stack:
         if memory_gb < NEEDED_MEMORY_GB:
             msg = f"Only {memory_gb:.1f} GB of memory are free; the stack needs {NEEDED_MEMORY_GB} GB."
             raise Unavailable(msg, "Close other programs and try again.")
-        self.data.mkdir(parents=True, exist_ok=True)
+        make_folder(self.data)
         self._lock = lock_data(self.data)
         disk_gb = shutil.disk_usage(self.data).free / 1e9
         if disk_gb < NEEDED_DISK_GB:
