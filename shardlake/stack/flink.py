@@ -35,9 +35,13 @@ ON_LOOPBACK = [
 ]
 """Flink's reporter takes a port, but no address, and so would listen on every one."""
 SETTINGS = {
-    # Its REST API has no password: it runs no jar of whoever reaches it, and cancels nothing.
+    # The REST API has no password. These two take away the upload of jars and the page's button, and no more: whoever
+    # reaches the port still submits jobs (as `jobs run` does) and cancels them.
     "web.submit.enable": "false",
     "web.cancel.enable": "false",
+    # A browser reaches loopback for any page: RestGuard refuses what is not asked by Flink's own page, where
+    # `shardlake.rest.hosts` is set, and no page of another origin may read an answer (Flink says `*`).
+    "web.access-control-allow-origin": "",
     "taskmanager.numberOfTaskSlots": SLOTS,
     # One that was killed refuses the next heartbeats, and is given up after two; one that has too little of a processor
     # answers late, and is not.
@@ -76,7 +80,7 @@ def taskmanager_options(*, short_lived: bool = False) -> list[str]:
 
 
 def jobmanager(folder: Path, ports: Ports, *, s3: S3 | None = None, train: bool = False) -> ServerPlan:
-    """The job manager; its REST API takes jobs from anybody who reaches it, so it is on loopback.
+    """The job manager; its REST API takes jobs from any program that reaches the API, so it is on loopback.
 
     With `s3` both managers load the file system for it."""
     configuration = _configuration(folder, ports, s3)
@@ -178,6 +182,7 @@ def _configuration(folder: Path, ports: Ports, s3: S3 | None) -> Path:
         "rest.bind-address": HOST,
         "rest.port": ports.flink_rest,
         "rest.bind-port": ports.flink_rest,
+        "shardlake.rest.hosts": "localhost",
         "taskmanager.host": HOST,
         "taskmanager.bind-host": HOST,
         # Any free one: where a killed task manager comes back at its old address, the job manager may not talk to it

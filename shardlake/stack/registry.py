@@ -19,6 +19,8 @@ ENVIRONMENT = {
     "APICURIO_RULES_GLOBAL_COMPATIBILITY": "BACKWARD",
     "APICURIO_RULES_GLOBAL_VALIDITY": "FULL",
     "QUARKUS_LOG_CONSOLE_COLOR": "false",
+    # Pages of port 8888 may ask it by default. With no origin named, its own alone may.
+    "QUARKUS_HTTP_CORS_ORIGINS": "",
 }
 """Of the registry, wherever it runs."""
 JVM_OPTIONS = [*SHORT_LIVED, "-Djava.util.logging.manager=org.jboss.logmanager.LogManager"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -164,6 +165,48 @@ def test_everything_listens_on_loopback_only(stack: RunningStack) -> None:
         listening = [c for c in psutil.Process(server.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         assert listening, name
         assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}, (name, listening)
+
+
+FLINK_S_OWN_PAGE = [
+    ("GET", "/overview", {}),
+    ("GET", "/overview", {"Host": "localhost:{port}", "Origin": "http://localhost:{port}"}),
+    ("GET", "/overview", {"Host": "[::1]:{port}", "Sec-Fetch-Site": "same-origin"}),
+    ("GET", "/", {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}),
+    ("GET", "/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}),  # a link to it
+]
+ANY_OTHER_PAGE = [
+    ("GET", "/overview", {"Host": "rebound.example"}),
+    ("GET", "/overview", {"Host": "rebound.example:{port}", "Origin": "http://rebound.example:{port}"}),
+    ("GET", "/overview", {"Host": ""}),
+    ("GET", "/overview", {"Host": "127.0.0.1.rebound.example"}),
+    ("GET", "/overview", {"Origin": "http://other.example"}),
+    ("GET", "/overview", {"Origin": "null"}),
+    ("GET", "/overview", {"Origin": "http://127.0.0.1:1"}),
+    ("GET", "/overview", {"Sec-Fetch-Site": "same-site"}),
+    ("GET", "/", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"}),
+    ("POST", "/jobs", {"Origin": "http://other.example"}),
+    ("GET", "/jobs/00000000000000000000000000000000/yarn-cancel", {}),
+    ("GET", "/v1/jobs/00000000000000000000000000000000/yarn%2Dcancel/?a=b", {}),
+]
+
+
+def test_flink_answers_programs_and_its_own_page_alone(stack: RunningStack) -> None:
+    port = int(stack.settings.flink_rest_url.rsplit(":", 1)[1])
+    file = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + b"x" * 9_000 + b"\r\n--b--\r\n"
+
+    def asked(method: str, path: str, headers: dict[str, str]) -> tuple[int, str | None]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        sent = {"Content-Type": "multipart/form-data; boundary=b"} | headers
+        sent = {name: value.format(port=port) for name, value in sent.items()}
+        connection.request(method, path, file if method == "POST" else None, sent)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.getheader("Access-Control-Allow-Origin") or None
+
+    assert {asked(*request) for request in FLINK_S_OWN_PAGE} == {(200, None)}
+    assert [request for request in ANY_OTHER_PAGE if asked(*request) != (403, None)] == []
+    assert asked("POST", "/jars/upload", {})[0] == 400  # nothing there takes files
 
 
 def test_status_logs_doctor_and_version_tell_of_it(stack: RunningStack) -> None:
