@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -111,6 +111,12 @@ bench-lag: setup ## a scrape of 1,000 partitions and 20 groups beside a plain pr
 
 bench-peers: setup ## the archive beside Quix Streams and a loop by hand: CPU-seconds, and what kills and poison lose
 	@$(BIN)/python -m bench.peers $(BENCH_ARGS)
+
+bench-pages: setup ## what web pages in a browser of this machine can do to a running stack (needs Chromium)
+	@$(BIN)/python -m bench.pages
+
+sbom: setup ## what set-up and images bring, with versions, checksums and licences, as CycloneDX: sbom.json
+	@$(BIN)/python -m legal.sbom > sbom.json
 
 metrics-page: $(VENV)/installed ## write docs/metrics.md anew from the code
 	@$(BIN)/python -m shardlake.cli.metrics_page > docs/metrics.md

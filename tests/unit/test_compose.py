@@ -6,6 +6,7 @@ import re
 import runpy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -132,7 +133,8 @@ def test_images_start_from_debian_and_run_as_nobody_in_particular() -> None:
     for file in (ROOT / "docker").glob("*/Dockerfile"):
         text = file.read_text()
         stages = set(re.findall(r" AS (\w+)", text))
-        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"debian:bookworm-slim"}, file
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) - stages == {"${BASE}"}, file
+        assert re.findall(r"^ARG BASE=(.*)$", text, re.MULTILINE) == ["debian:bookworm-slim"], file
         assert "USER shardlake" in text, file
         assert "STOPSIGNAL" in text, file
         assert "org.opencontainers.image.title" in text, file
@@ -151,7 +153,22 @@ def test_stages_of_the_same_name_are_the_same_in_each_image() -> None:
 def test_the_same_image_is_built_once() -> None:
     built = [service["image"] for service in SERVICES.values() if "build" in service]
     assert len(built) == len(set(built))
-    assert {service["image"] for service in SERVICES.values()} - set(built) == {"grafana/grafana-oss:12.2.0"}
+    assert {service["image"] for service in SERVICES.values()} - set(built) == {
+        "${GRAFANA_IMAGE:-grafana/grafana-oss:12.2.0}"
+    }
+
+
+def test_every_image_starts_from_what_env_names() -> None:
+    built = [service["build"] for service in SERVICES.values() if "build" in service]
+    assert {build["args"]["BASE"] for build in built} == {"${BASE_IMAGE:-debian:bookworm-slim}"}
+    assert {build["context"] for build in built} == {"."}
+
+
+def test_flink_answers_by_the_name_that_the_containers_know() -> None:
+    """A Flink that refuses other names than its own refuses no command in a container."""
+    start = (ROOT / "docker" / "flink" / "start").read_text()
+    url = SERVICES["jobs"]["environment"]["FLINK_REST_URL"]
+    assert re.findall(r"shardlake\.rest\.hosts: \$\{REST_HOSTS:-([\w;]+)\}", start) == [urlsplit(url).hostname]
 
 
 def needs(*requirements: str) -> set[str]:
