@@ -148,7 +148,7 @@ class Stack:
         for server in self.servers.values():
             server.wait()
         self.servers.clear()
-        if running_stack(self.state).get("launcher_pid") == os.getpid():
+        if running_stack(self.state).get("launcher_identity") == identity(os.getpid()):
             (self.state / STACK_FILE).unlink(missing_ok=True)
         if not self.kept:
             shutil.rmtree(self.data, ignore_errors=True)
