@@ -17,6 +17,7 @@ from fastavro.validation import ValidationError
 from shardlake.avro.flat import flat_encoder
 from shardlake.avro.registry import Registry, UnknownSchema
 from shardlake.avro.wire import HEADER_BYTES, header, schema_id
+from shardlake.schema_limits import SchemaTooLarge
 
 MAX_VALUE_BYTES = 1 << 20
 FLAT_TYPES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"})
@@ -59,11 +60,12 @@ def encoder(schema: dict[str, Any], registered_id: int) -> Callable[[Record], by
 class Decoder:
     """From values to records of one schema; timestamps are aware datetimes."""
 
-    def __init__(self, schema: dict[str, Any], registry: Registry) -> None:
-        """`schema` is the reader's; the writers' come from the registry."""
+    def __init__(self, schema: dict[str, Any], registry: Registry, subject: str) -> None:
+        """`schema` is the reader's. The writers' come from the registry, where they are versions of the subject."""
         self._name = _full_name(schema)
         self._reader = fastavro.parse_schema(schema)
         self._registry = registry
+        self._subject = subject
         self._writers: dict[int, tuple[Any, bool, list[str]]] = {}
 
     def decode(self, value: bytes) -> Record:
@@ -102,8 +104,12 @@ class Decoder:
                 schema = self._registry.schema_by_id(number)
             except UnknownSchema:
                 raise Undecodable("UnknownSchema", f"the registry has no schema of the id {number}") from None
+            except SchemaTooLarge as error:
+                raise Undecodable("SchemaTooLarge", f"schema {number} {error}") from None
             if not isinstance(schema, dict) or _full_name(schema) != self._name:
                 raise Undecodable("OtherRecord", f"schema {number} is not of {self._name}")
+            if not self._registry.is_of_subject(number, self._subject):
+                raise Undecodable("OtherSubject", f"schema {number} is not of the subject {self._subject}")
             if not all(_is_flat(field["type"]) for field in schema["fields"]):
                 raise Undecodable("NestedSchema", f"schema {number} holds arrays, maps or records")
             ints = [field["name"] for field in schema["fields"] if _has_int(field["type"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -13,9 +14,11 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from shardlake.avro.evolution import without_docs
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.schema_limits import read_schema
 
 TIMEOUT_SECONDS = 10
 FORGET_UNKNOWN_SECONDS = 30
+MAX_UNKNOWN = 10_000
 
 
 class UnknownSchema(Exception):
@@ -47,6 +50,7 @@ class Registry:
         )
         self._by_id: dict[int, dict[str, Any]] = {}
         self._unknown_since: dict[int, float] = {}
+        self._subjects: dict[int, tuple[float, frozenset[str]]] = {}
 
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema, for those who set up; its id. Registering the same again changes nothing.
@@ -101,7 +105,10 @@ class Registry:
                 self._ask(self._client.delete_subject, subject, permanently)
 
     def versions(self, subject: str) -> list[Version]:
-        """The subject's versions, the oldest first; [] where there is no such subject."""
+        """The subject's versions, the oldest first; [] where there is no such subject.
+
+        Versions that no reader takes are left out: those of another kind than a record of Avro, or beyond the limits.
+        """
         try:
             numbers = self._ask(self._client.get_versions, subject)
         except SchemaRegistryError as error:
@@ -109,7 +116,8 @@ class Registry:
                 raise
             return []
         found = [self._ask(self._client.get_version, subject, number) for number in sorted(numbers)]
-        return [Version(one.version, one.schema_id, json.loads(one.schema.schema_str)) for one in found]
+        records = ((one, _record(one.schema.schema_str)) for one in found)
+        return [Version(one.version, one.schema_id, record) for one, record in records if record]
 
     def compatibility(self, subject: str) -> str:
         """What a new version of the subject must keep to, as BACKWARD: its own rule, or that of all."""
@@ -121,7 +129,8 @@ class Registry:
             return str(self._ask(self._client.get_compatibility))
 
     def schema_by_id(self, schema_id: int) -> dict[str, Any]:
-        """The schema of an id, asked once. Raises UnknownSchema; that answer is kept for half a minute."""
+        """The schema of an id, asked once. Raises SchemaTooLarge, and UnknownSchema, an answer that is kept for half a
+        minute."""
         if schema_id in self._by_id:
             return self._by_id[schema_id]
         if time.monotonic() - self._unknown_since.get(schema_id, float("-inf")) < FORGET_UNKNOWN_SECONDS:
@@ -131,11 +140,30 @@ class Registry:
         except SchemaRegistryError as error:
             if error.http_status_code != 404:
                 raise
+            if len(self._unknown_since) >= MAX_UNKNOWN:
+                self._unknown_since.clear()
             self._unknown_since[schema_id] = time.monotonic()
             raise UnknownSchema(schema_id) from error
-        schema: dict[str, Any] = json.loads(found.schema_str)
+        schema: dict[str, Any] = read_schema(found.schema_str)
         self._by_id[schema_id] = schema
         return schema
+
+    def is_of_subject(self, schema_id: int, subject: str) -> bool:
+        """Whether the id is of a version of the subject, also of one that is deleted: records outlive versions.
+
+        The answer no is kept for half a minute.
+        """
+        since, subjects = self._subjects.get(schema_id, (float("-inf"), frozenset()))
+        if subject not in subjects and time.monotonic() - since >= FORGET_UNKNOWN_SECONDS:
+            try:
+                versions = self._ask(partial(self._client.get_schema_versions, deleted=True), schema_id)
+            except SchemaRegistryError as error:
+                if error.http_status_code != 404:
+                    raise
+                versions = []
+            subjects = frozenset(version.subject for version in versions)
+            self._subjects[schema_id] = time.monotonic(), subjects
+        return subject in subjects
 
     def _ask(self, call: Any, *arguments: Any) -> Any:
         try:
@@ -156,6 +184,14 @@ class Registry:
             f"The schema registry at {self.url} does not answer: {' '.join(str(error).split())[:200]}.",
             "Start the stack with `shardlake up`, or set SCHEMA_REGISTRY_URL.",
         )
+
+
+def _record(text: str) -> dict[str, Any] | None:
+    try:
+        schema = read_schema(text)
+    except ValueError:
+        return None
+    return schema if isinstance(schema, dict) and schema.get("type") == "record" else None
 
 
 def _plain(schema: dict[str, Any]) -> Schema:

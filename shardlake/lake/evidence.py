@@ -200,7 +200,7 @@ def _end_with(parent: int) -> None:
 def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file: Path) -> int:
     registry = Registry(settings.schema_registry_url)
     judge = Judge(topic, schema, registry)
-    older = [Decoder(version.schema, registry) for version in registry.versions(topic.subject)]
+    older = [Decoder(version.schema, registry, topic.subject) for version in registry.versions(topic.subject)]
     count = 0
     with pq.ParquetWriter(file, DEAD_LETTER_FIELDS) as written:
         rows: list[tuple[Any, ...]] = []

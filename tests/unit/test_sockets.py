@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,20 @@ def test_a_socket_of_ours_that_is_left_is_no_hindrance_and_is_removed(place: Pat
 
 
 def test_a_folder_a_file_and_a_link_are_in_the_way_and_stay(place: Path) -> None:
-    for make in (place.mkdir, place.touch, lambda: place.symlink_to("nowhere")):
+    def link() -> None:
+        place.symlink_to("nowhere")
+
+    makers: list[Callable[[], None]] = [place.mkdir, place.touch, link]
+    for make in makers:
         make()
         with pytest.raises(Unavailable, match=r"one\.sock is in the way"):
             Server(plan(place), Path("log"))
         sockets.remove([place])
         assert os.path.lexists(place)
-        place.rmdir() if place.is_dir() else place.unlink()
+        if place.is_dir():
+            place.rmdir()
+        else:
+            place.unlink()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a socket to another user")

@@ -6,20 +6,29 @@ import java.util.List;
 import java.util.Map;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.RestService;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SchemaString;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SubjectVersion;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.exceptions.RestClientException;
-import org.apache.flink.avro.shaded.org.apache.avro.AvroRuntimeException;
+import org.apache.flink.avro.shaded.com.fasterxml.jackson.core.type.TypeReference;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 
-/** A reader for each schema id, asked of the registry once. Ids that it does not know are kept too, for half a minute. */
+/**
+ * A reader for each schema id of one subject, asked of the registry once. An id that is refused is kept too, for half a minute: it may
+ * be registered by then.
+ */
 class WriterSchemas {
-    private static final long FORGET_UNKNOWN_MS = 30_000;
-    private static final int MAX_UNKNOWN = 10_000;
+    private static final long FORGET_REFUSED_MS = 30_000;
+    private static final int MAX_REFUSED = 10_000;
+    private static final int MAX_KNOWN = 1_000;
     private static final long GIVE_UP_MS = 30_000;
+    private static final TypeReference<List<SubjectVersion>> VERSIONS = new TypeReference<>() {};
 
     private final RestService registry;
+    private final String subject;
     private final Schema wanted;
     private final Map<Integer, StrictReader> readers = new HashMap<>();
-    private final Map<Integer, Long> unknownSince = new HashMap<>();
+    private final Map<Integer, Refused> refused = new HashMap<>();
+
+    private record Refused(Poison why, long since) {}
 
     /** The registry does not answer, or not as a registry does. Waiting helps; the record is not to blame. */
     static class RegistryDown extends IOException {
@@ -30,15 +39,20 @@ class WriterSchemas {
 
     WriterSchemas(String url, String subject, Schema wanted) throws IOException {
         this.registry = new RestService(url);
+        this.subject = subject;
         this.wanted = wanted;
         // Known schemas then flow while the registry is down.
-        for (int version : versions(subject)) {
+        for (int version : versions()) {
             var known = ask(() -> registry.getVersion(subject, version));
-            readers.put(known.getId(), new StrictReader(new Schema.Parser().parse(known.getSchema()), wanted));
+            try {
+                keep(known.getId(), avro(known.getId(), known.getSchemaType(), known.getSchema()));
+            } catch (Poison error) {
+                refuse(known.getId(), error); // its records are dead letters, and the others' are none
+            }
         }
     }
 
-    private List<Integer> versions(String subject) throws IOException {
+    private List<Integer> versions() throws IOException {
         try {
             return ask(() -> registry.getAllVersions(subject));
         } catch (Poison error) {
@@ -52,28 +66,79 @@ class WriterSchemas {
     }
 
     private StrictReader learn(int id) throws IOException {
-        Long since = unknownSince.get(id);
-        if (id < 0 || since != null && System.currentTimeMillis() - since < FORGET_UNKNOWN_MS) {
-            throw new Poison("UnknownSchema", "the registry has no schema of the id " + id);
+        Refused known = refused.get(id);
+        if (known != null && System.currentTimeMillis() - known.since < FORGET_REFUSED_MS) {
+            throw known.why;
         }
-        Schema writer;
         try {
-            SchemaString found = ask(() -> registry.getId(id));
-            writer = found.getSchemaType() == null || found.getSchemaType().equals("AVRO")
-                    ? new Schema.Parser().parse(found.getSchemaString()) : null;
-        } catch (Poison | AvroRuntimeException error) {
-            if (unknownSince.size() >= MAX_UNKNOWN) {
-                unknownSince.clear();
-            }
-            unknownSince.put(id, System.currentTimeMillis());
-            throw new Poison("UnknownSchema", "the registry has no Avro schema of the id " + id);
+            return keep(id, writer(id));
+        } catch (Poison error) {
+            refuse(id, error);
+            throw error;
         }
-        if (writer == null || writer.getType() != Schema.Type.RECORD || !wanted.getFullName().equals(writer.getFullName())) {
-            throw new Poison("OtherRecord", "schema " + id + " is not of " + wanted.getFullName());
+    }
+
+    private Schema writer(int id) throws IOException {
+        if (id < 0) {
+            throw unknown(id);
+        }
+        SchemaString found;
+        try {
+            found = ask(() -> registry.getId(id));
+        } catch (Poison error) {
+            throw unknown(id);
+        }
+        Schema writer = avro(id, found.getSchemaType(), found.getSchemaString());
+        if (!isOfSubject(id)) {
+            throw new Poison("OtherSubject", "schema " + id + " is not of the subject " + subject);
+        }
+        return writer;
+    }
+
+    private Schema avro(int id, String type, String text) {
+        if (type != null && !type.equals("AVRO")) {
+            throw otherRecord(id);
+        }
+        Schema writer = SchemaLimits.parse(id, text);
+        if (writer.getType() != Schema.Type.RECORD || !wanted.getFullName().equals(writer.getFullName())) {
+            throw otherRecord(id);
+        }
+        return writer;
+    }
+
+    /** Whether the id is of a version of the subject, also of one that is deleted: records outlive versions. */
+    private boolean isOfSubject(int id) throws IOException {
+        try {
+            return ask(() -> registry.httpRequest("/schemas/ids/" + id + "/versions?deleted=true", "GET", null,
+                    RestService.DEFAULT_REQUEST_PROPERTIES, VERSIONS))
+                    .stream().anyMatch(version -> subject.equals(version.getSubject()));
+        } catch (Poison error) {
+            return false;
+        }
+    }
+
+    private StrictReader keep(int id, Schema writer) {
+        if (readers.size() >= MAX_KNOWN) {
+            readers.clear();
         }
         StrictReader reader = new StrictReader(writer, wanted);
         readers.put(id, reader);
         return reader;
+    }
+
+    private void refuse(int id, Poison why) {
+        if (refused.size() >= MAX_REFUSED) {
+            refused.clear();
+        }
+        refused.put(id, new Refused(why, System.currentTimeMillis()));
+    }
+
+    private Poison otherRecord(int id) {
+        return new Poison("OtherRecord", "schema " + id + " is not of " + wanted.getFullName());
+    }
+
+    private static Poison unknown(int id) {
+        return new Poison("UnknownSchema", "the registry has no Avro schema of the id " + id);
     }
 
     private interface Question<T> {
