@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
+from shardlake.flink.gateway import guard
 from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, statements_of
 from shardlake.flink.submit import REFUSED
 from shardlake.folders import state_folder
@@ -71,6 +72,7 @@ def statement_set(
     draining: bool = False,
 ) -> tuple[TableEnvironment, StatementSet, Writers]:
     """The whole application, checked but not submitted."""
+    guard()
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
