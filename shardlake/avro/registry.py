@@ -12,6 +12,7 @@ import requests
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from shardlake import registry_login
 from shardlake.avro.evolution import without_docs
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.schema_limits import read_schema
@@ -45,9 +46,13 @@ class Registry:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        login = registry_login.login()
         self._client = SchemaRegistryClient(
-            {"url": url, "timeout": TIMEOUT_SECONDS, "max.retries": 2, "retries.max.wait.ms": 1000}
-        )
+            {
+                "url": url, "timeout": TIMEOUT_SECONDS, "max.retries": 2, "retries.max.wait.ms": 1000,
+                **({"basic.auth.user.info": ":".join(login)} if login else {}),
+            }
+        )  # fmt: skip
         self._by_id: dict[int, dict[str, Any]] = {}
         self._unknown_since: dict[int, float] = {}
         self._subjects: dict[int, tuple[float, frozenset[str]]] = {}
@@ -171,6 +176,9 @@ class Registry:
         except SchemaRegistryError as error:
             if error.http_status_code in (404, 409, 422):
                 raise
+            if error.http_status_code in (401, 403):
+                msg = f"The schema registry at {self.url} does not let us in (status {error.http_status_code})."
+                raise Unavailable(msg, f"Set {registry_login.VARIABLE}=user:password.") from error
             raise self._unavailable(error) from error
         except (requests.RequestException, OSError, ValueError) as error:
             raise self._unavailable(error) from error

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shardlake import registry_login
 from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
@@ -89,6 +90,7 @@ def statement_set(
         settings.jobs_kafka or settings.kafka_bootstrap_servers,
         settings.jobs_registry or settings.schema_registry_url,
         as_url(settings.lake),
+        registry_login=registry_login.login() is not None,
     )
     return environment, *statements_of(environment, pipeline, where, jobs, start_offsets, closed)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
 from shardlake.pii import without_key
+from shardlake.registry_login import without_login
 from shardlake.stack import sockets
 from shardlake.stack.ended import errors_in
 
@@ -104,7 +105,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**without_key(os.environ), **self.plan.environment},
+                env={**without_login(without_key(os.environ)), **self.plan.environment},
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops them in order
                 preexec_fn=die_with_parent(),
             )

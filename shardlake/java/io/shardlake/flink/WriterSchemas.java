@@ -39,6 +39,9 @@ class WriterSchemas {
 
     WriterSchemas(String url, String subject, Schema wanted) throws IOException {
         this.registry = new RestService(url);
+        if (System.getenv(RegistryLogin.VARIABLE) != null) {
+            registry.setBasicAuthCredentialProvider(new RegistryLogin());
+        }
         this.subject = subject;
         this.wanted = wanted;
         // Known schemas then flow while the registry is down.
@@ -154,6 +157,10 @@ class WriterSchemas {
             } catch (RestClientException error) {
                 if (error.getStatus() == 404) {
                     throw new Poison("UnknownSchema", "the registry does not know it");
+                }
+                if (error.getStatus() == 401 || error.getStatus() == 403) {
+                    throw new RegistryDown("The schema registry does not let the jobs in: task managers take the login from "
+                            + RegistryLogin.VARIABLE + ", user:password", error);
                 }
                 pauseOrGiveUp(giveUp, pause, error);
             } catch (IOException error) {
