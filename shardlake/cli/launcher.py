@@ -24,7 +24,7 @@ def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) 
     Raises its error.
     """
     state = state_folder()
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [sys.executable, "-m", "shardlake", "--pipeline", str(pipeline), "up", "--port-base", str(port_base)]
     command += ["--data", str(data)] if data else []
     command += ["--s3"] if s3 else []
