@@ -46,7 +46,10 @@ TOO_LARGE = {
     "fields of two records": (within(MAX_FIELDS + 1), "has more than 1000 fields"),
     "depth": (record(nested(MAX_DEPTH)), "more than 32 deep"),
     "depth of unions": (record(["null", nested(MAX_DEPTH - 1)]), "more than 32 deep"),
-    "fixed": (record({"type": "fixed", "name": "F", "size": MAX_FIXED_BYTES + 1}), "a fixed of 1048577 bytes"),
+    "fixed": (
+        record({"type": "fixed", "name": "F", "size": MAX_FIXED_BYTES + 1}),
+        "a fixed of more than 1048576 bytes",
+    ),
 }
 AT_THE_LIMIT = [
     record(*["null"] * MAX_FIELDS),

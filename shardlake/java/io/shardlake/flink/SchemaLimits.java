@@ -4,6 +4,7 @@ import java.util.HashSet;
 import java.util.Set;
 import org.apache.flink.avro.shaded.org.apache.avro.AvroRuntimeException;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
+import org.apache.flink.avro.shaded.org.apache.avro.SystemLimitException;
 
 /**
  * How large a writer's schema may be: every record of the schema costs as much as the schema has. The limits are those of
@@ -32,6 +33,8 @@ final class SchemaLimits {
         Schema schema;
         try {
             schema = new Schema.Parser().parse(text);
+        } catch (UnsupportedOperationException | SystemLimitException error) {
+            throw limits.largeFixed(); // Avro has limits of its own for it
         } catch (AvroRuntimeException error) {
             throw new Poison("UnknownSchema", "the registry has no Avro schema of the id " + id);
         } catch (StackOverflowError error) {
@@ -51,7 +54,7 @@ final class SchemaLimits {
             case MAP -> check(of.getValueType(), depth + 1);
             case FIXED -> {
                 if (of.getFixedSize() > MAX_FIXED_BYTES) {
-                    throw tooLarge("has a fixed of " + of.getFixedSize() + " bytes, and the limit is " + MAX_FIXED_BYTES);
+                    throw largeFixed();
                 }
             }
             case RECORD -> {
@@ -65,6 +68,10 @@ final class SchemaLimits {
             }
             default -> {}
         }
+    }
+
+    private Poison largeFixed() {
+        return tooLarge("has a fixed of more than " + MAX_FIXED_BYTES + " bytes");
     }
 
     private Poison tooDeep() {
