@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from shardlake.flink.submit import client_environment
 from shardlake.lock import Held, Lock
+from shardlake.pii import KEY_FILE, taskmanager_environment
 from shardlake.stack.java import java
 from shardlake.stack.stack import Stack
 
@@ -56,3 +58,34 @@ def test_no_jvm_writes_its_counters_into_the_shared_temporary_folder(tmp_path: P
     said = subprocess.run([*command, "-version"], capture_output=True, text=True, check=True).stdout
     assert next(line.split()[3] for line in said.splitlines() if " UsePerfData " in line) == "false"
     assert "-XX:-UsePerfData" in client_environment()["JVM_ARGS"].split()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as another user")
+def test_another_user_reads_nothing_raw_holds_no_lock_and_signals_no_process() -> None:
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(["sleep", "600"]) as process:
+        Path(folder).chmod(0o755)  # nothing above the stack's own folders protects them
+        state, data = Path(folder) / "state", Path(folder) / "data"
+        data.mkdir()
+        lock = Lock(data / ".lock")
+        key = taskmanager_environment(data, {})[KEY_FILE]
+        stack = Stack(state, data=data, servers=())
+        stack._plans = lambda: iter(())  # type: ignore[method-assign]  # noqa: SLF001 - no server is started here
+        stack._spawn()  # noqa: SLF001
+        (data / "lake" / "part").write_text("for others too")
+
+        def tries(*command: str) -> int:
+            other = {"user": 65_534, "group": 65_534, "extra_groups": []}
+            return subprocess.run(command, **other, capture_output=True, check=False).returncode  # type: ignore[call-overload,no-any-return]
+
+        assert tries("cat", str(data / "lake" / "part")) == 0
+        for private in (state, *(data / name for name in ("kafka", "registry", "flink", "jobs"))):
+            assert tries("ls", str(private)) != 0, private
+        for file in (state / "stack.json", Path(key), data / ".lock"):
+            assert tries("cat", str(file)) != 0, file
+        assert tries("flock", "-n", str(data / ".lock"), "true") != 0
+        assert tries("rm", "-f", str(data / ".lock")) != 0
+        assert tries("kill", "-9", str(process.pid)) != 0
+        assert tries("cat", f"/proc/{process.pid}/environ") != 0
+        assert process.poll() is None
+        lock.release()
+        process.kill()
