@@ -168,7 +168,8 @@ def _decoder(where: Settings, schema_of: str | None) -> Decode | None:
     if schema_of is None:
         return None
     pipeline = Pipeline.load(Path(schema_of))
-    return Decoder(pipeline.schema_of(pipeline.events_topic), Registry(where.schema_registry_url)).decode
+    topic = pipeline.events_topic
+    return Decoder(pipeline.schema_of(topic), Registry(where.schema_registry_url), topic.subject).decode
 
 
 def _cpu() -> float:

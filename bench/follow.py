@@ -138,7 +138,7 @@ def _without_progress(output: str) -> str:
 
 
 def _count(stack: RunningStack, log: RotatingLog, killed: int, passed_over: int) -> Result:
-    decoder = Decoder(stack.pipeline.schemas["app_log"], Registry(stack.settings.schema_registry_url))
+    decoder = Decoder(stack.pipeline.schemas["app_log"], Registry(stack.settings.schema_registry_url), "app-logs-value")
     numbers: Counter[int] = Counter()
     ids: Counter[str] = Counter()
     for message in topics.read(stack.settings.kafka_bootstrap_servers, stack.pipeline.events_topic.name):

@@ -6,6 +6,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from shardlake.durable import OWNER_ALONE
+
 
 class Held(Exception):
     """Another process holds the lock; `holder` is its number, or `unknown`."""
@@ -21,7 +23,9 @@ class Lock:
 
     def __init__(self, file: Path) -> None:
         """Raises Held where another process has it, OSError where the file cannot be written."""
-        self._file = file.open("a+")
+        # Whoever may open the file, if only to read, may hold it.
+        self._file = os.fdopen(os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, OWNER_ALONE), "a+")
+        os.fchmod(self._file.fileno(), OWNER_ALONE)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

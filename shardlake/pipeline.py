@@ -15,6 +15,7 @@ from typing import Any
 
 from shardlake.errors import BadInput
 from shardlake.names import check_schema, check_table, check_topic
+from shardlake.schema_limits import SchemaTooLarge, check_limits
 
 FOLDERS = ("schemas", "producers", "flink_jobs", "consumers")
 PROVENANCE = frozenset({"topic", "partition", "offset", "arrival_time"})
@@ -154,6 +155,11 @@ def _read_schema(path: Path) -> dict[str, Any]:
         msg = f"{path} is not an Avro record."
         raise BadInput(msg, 'A schema file holds one {"type": "record", ...}.')
     check_schema(path, schema)
+    try:
+        check_limits(schema)
+    except SchemaTooLarge as error:
+        msg = f"{path} {error}."
+        raise BadInput(msg, "Split the record: each one costs as much as its schema has.") from error
     return schema
 
 

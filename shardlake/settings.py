@@ -12,11 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from shardlake import compose
+from shardlake import compose, registry_login
 from shardlake.errors import BadInput, Unavailable
 from shardlake.folders import running_stack, state_folder
 from shardlake.storage import S3, Folder, open_folder
 
+WITHOUT_LOGIN = ("flink_rest_url", "lake_url", "jobs_folder", "s3_endpoint")
+"""The URLs that are printed as they are."""
 SECRET = {"s3_secret_key", "s3_session_token"}
 """What of the settings is told to nobody: each process reads these for itself."""
 
@@ -65,17 +67,23 @@ class Settings(BaseModel):
         The running stack's own S3 wins over the environment, whose keys may be those of another S3, unless the
         environment names another lake. Raises BadInput with the name of the variable that is wrong.
         """
+        registry_login.take_out_of_urls()
         stack = _of_stack()
         variables = {name: str(field.alias) for name, field in cls.model_fields.items()}
         environment = {name: os.environ[variable] for name, variable in variables.items() if variable in os.environ}
         s3 = {} if os.environ.get("LAKE_URL") else {name: value for name, value in stack.items() if name[:3] == "s3_"}
         try:
-            return cls(**{**stack, **environment, **s3, **values})
+            found = cls(**{**stack, **environment, **s3, **values})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
             msg = f"The setting {variables.get(name, name)} is wrong: {first['msg']}."
             raise BadInput(msg, "See `docs/settings.md`.") from error
+        for name in WITHOUT_LOGIN:
+            if registry_login.has_userinfo(getattr(found, name)):
+                msg = f"{cls.model_fields[name].alias} names a user or a password, which would be printed."
+                raise BadInput(msg, "Take them out: no server is logged in to by that URL. See `docs/settings.md`.")
+        return found
 
     def must_name_a_broker(self) -> None:
         """Raise Unavailable where neither a running stack nor the environment says to whom records may be sent."""

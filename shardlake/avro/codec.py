@@ -19,6 +19,7 @@ from shardlake.avro.flat import flat_encoder
 from shardlake.avro.registry import Registry, UnknownSchema, UnreadableSchema
 from shardlake.avro.times import TimeOutOfRange, as_numbers, other_time, times_of
 from shardlake.avro.wire import HEADER_BYTES, ID_HEADER, ID_IN_HEADER, ID_IN_HEADER_WORDS, WITHOUT_ID, header, schema_id
+from shardlake.schema_limits import SchemaTooLarge
 
 MAX_VALUE_BYTES = 1 << 20
 FLAT_TYPES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string", "enum", "fixed"})
@@ -68,13 +69,14 @@ def encoder(schema: dict[str, Any], registered_id: int) -> Callable[[Record], by
 class Decoder:
     """From values to records of one schema; timestamps are aware datetimes."""
 
-    def __init__(self, schema: dict[str, Any], registry: Registry) -> None:
-        """`schema` is the reader's; the writers' come from the registry."""
+    def __init__(self, schema: dict[str, Any], registry: Registry, subject: str) -> None:
+        """`schema` is the reader's. The writers' come from the registry, where they are versions of the subject."""
         self._name = _full_name(schema)
         self._schema = schema
         self._reader = fastavro.parse_schema(as_numbers(schema))
         self._times = times_of(schema)
         self._registry = registry
+        self._subject = subject
         self._writers: dict[int, tuple[Any, bool, list[str]]] = {}
 
     def decode(self, value: bytes) -> Record:
@@ -117,8 +119,12 @@ class Decoder:
                 raise Undecodable("UnknownSchema", f"the registry has no schema of the id {number}") from None
             except UnreadableSchema as error:
                 raise Undecodable(error.error_class, error.message) from None
+            except SchemaTooLarge as error:
+                raise Undecodable("SchemaTooLarge", f"schema {number} {error}") from None
             if not isinstance(schema, dict) or _full_name(schema) != self._name:
                 raise Undecodable("OtherRecord", f"schema {number} is not of {self._name}")
+            if not self._registry.is_of_subject(number, self._subject):
+                raise Undecodable("OtherSubject", f"schema {number} is not of the subject {self._subject}")
             if not all(_is_flat(field["type"]) for field in schema["fields"]):
                 raise Undecodable("NestedSchema", f"schema {number} holds arrays, maps or records")
             if words := other_time(schema, self._schema):

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from shardlake import registry_login
 from shardlake.avro.evolution import without_docs
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
+from shardlake.schema_limits import SchemaTooLarge, read_schema
 
 TIMEOUT_SECONDS = 10
 FORGET_UNKNOWN_SECONDS = 30
+MAX_UNKNOWN = 10_000
 
 
 AVRO = "AVRO"
 REFERRING = "AVRO with references"
 """The type of a version that refers to schemas of other subjects: without those it is no schema."""
+TOO_LARGE = "AVRO beyond the limits"
+NO_RECORD = "AVRO, no record"
 
 
 class UnknownSchema(Exception):
@@ -58,11 +64,16 @@ class Registry:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        login = registry_login.login()
         self._client = SchemaRegistryClient(
-            {"url": url, "timeout": TIMEOUT_SECONDS, "max.retries": 2, "retries.max.wait.ms": 1000}
-        )
+            {
+                "url": url, "timeout": TIMEOUT_SECONDS, "max.retries": 2, "retries.max.wait.ms": 1000,
+                **({"basic.auth.user.info": ":".join(login)} if login else {}),
+            }
+        )  # fmt: skip
         self._by_id: dict[int, dict[str, Any]] = {}
         self._unknown_since: dict[int, float] = {}
+        self._subjects: dict[int, tuple[float, frozenset[str]]] = {}
 
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """Register a schema, for those who set up; its id. Registering the same again changes nothing.
@@ -117,7 +128,10 @@ class Registry:
                 self._ask(self._client.delete_subject, subject, permanently)
 
     def versions(self, subject: str) -> list[Version]:
-        """The subject's versions, the oldest first; [] where there is no such subject."""
+        """The subject's versions, the oldest first; [] where there is no such subject.
+
+        A version that no reader takes has another type than AVRO and the schema {}.
+        """
         try:
             numbers = self._ask(self._client.get_versions, subject)
         except SchemaRegistryError as error:
@@ -125,7 +139,7 @@ class Registry:
                 raise
             return []
         found = [self._ask(self._client.get_version, subject, number) for number in sorted(numbers)]
-        return [Version(one.version, one.schema_id, _parsed(one.schema), _type(one.schema)) for one in found]
+        return [_version(one.version, one.schema_id, one.schema) for one in found]
 
     def compatibility(self, subject: str) -> str:
         """What a new version of the subject must keep to, as BACKWARD: its own rule, or that of all."""
@@ -137,7 +151,10 @@ class Registry:
             return str(self._ask(self._client.get_compatibility))
 
     def schema_by_id(self, schema_id: int) -> dict[str, Any]:
-        """The schema of an id, asked once. Raises UnreadableSchema; UnknownSchema, which is kept for half a minute."""
+        """The schema of an id, asked once.
+
+        Raises SchemaTooLarge, UnreadableSchema, and UnknownSchema, an answer that is kept for half a minute.
+        """
         if schema_id in self._by_id:
             return self._by_id[schema_id]
         if time.monotonic() - self._unknown_since.get(schema_id, float("-inf")) < FORGET_UNKNOWN_SECONDS:
@@ -147,6 +164,8 @@ class Registry:
         except SchemaRegistryError as error:
             if error.http_status_code != 404:
                 raise
+            if len(self._unknown_since) >= MAX_UNKNOWN:
+                self._unknown_since.clear()
             self._unknown_since[schema_id] = time.monotonic()
             raise UnknownSchema(schema_id) from error
         if found.schema_type not in (None, AVRO):
@@ -158,12 +177,32 @@ class Registry:
         self._by_id[schema_id] = schema
         return schema
 
+    def is_of_subject(self, schema_id: int, subject: str) -> bool:
+        """Whether the id is of a version of the subject, also of one that is deleted: records outlive versions.
+
+        The answer no is kept for half a minute.
+        """
+        since, subjects = self._subjects.get(schema_id, (float("-inf"), frozenset()))
+        if subject not in subjects and time.monotonic() - since >= FORGET_UNKNOWN_SECONDS:
+            try:
+                versions = self._ask(partial(self._client.get_schema_versions, deleted=True), schema_id)
+            except SchemaRegistryError as error:
+                if error.http_status_code != 404:
+                    raise
+                versions = []
+            subjects = frozenset(version.subject for version in versions)
+            self._subjects[schema_id] = time.monotonic(), subjects
+        return subject in subjects
+
     def _ask(self, call: Any, *arguments: Any) -> Any:
         try:
             return call(*arguments)
         except SchemaRegistryError as error:
             if error.http_status_code in (404, 409, 422):
                 raise
+            if error.http_status_code in (401, 403):
+                msg = f"The schema registry at {self.url} does not let us in (status {error.http_status_code})."
+                raise Unavailable(msg, f"Set {registry_login.VARIABLE}=user:password.") from error
             raise self._unavailable(error) from error
         except (requests.RequestException, OSError, ValueError) as error:
             raise self._unavailable(error) from error
@@ -180,14 +219,25 @@ class Registry:
 
 
 def _parsed(found: Schema) -> dict[str, Any]:
-    """The schema, {} where it is none of a record in Avro by itself."""
+    """The schema, {} where it is none of a record in Avro by itself. Raises SchemaTooLarge."""
     if _type(found) != AVRO:
         return {}
     try:
-        schema = json.loads(str(found.schema_str))
+        schema = read_schema(str(found.schema_str))
+    except SchemaTooLarge:
+        raise
     except ValueError:
         return {}
-    return schema if isinstance(schema, dict) else {}
+    return schema if isinstance(schema, dict) and schema.get("type") == "record" else {}
+
+
+def _version(number: int, schema_id: int, found: Schema) -> Version:
+    try:
+        record = _parsed(found)
+    except SchemaTooLarge:
+        return Version(number, schema_id, {}, TOO_LARGE)
+    kind = _type(found)
+    return Version(number, schema_id, record, kind if record or kind != AVRO else NO_RECORD)
 
 
 def _type(found: Schema) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from shardlake.folders import running_stack, state_folder
+from shardlake.process import running_pid
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,4 +34,5 @@ def _pids(settings: Settings) -> list[int]:
     found = running_stack(state_folder())
     if not found or found["settings"].get("flink_rest_url") != settings.flink_rest_url:
         return []
-    return [server["pid"] for name, server in found["servers"].items() if name in MANAGERS]
+    managers = (running_pid(server) for name, server in found["servers"].items() if name in MANAGERS)
+    return [pid for pid in managers if pid is not None]

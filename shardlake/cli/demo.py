@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,7 @@ from shardlake.counted import counted
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.folders import DEFAULT_PORT_BASE, running_stack, state_folder
 from shardlake.pipeline import Pipeline
+from shardlake.process import running_pid
 from shardlake.settings import Settings
 
 if TYPE_CHECKING:
@@ -254,10 +255,10 @@ class Stage:
 
         memory = 0
         for server in running_stack(state_folder())["servers"].values():
-            try:
-                memory += psutil.Process(server["pid"]).memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
+            pid = running_pid(server)
+            if pid is not None:
+                with suppress(psutil.NoSuchProcess):
+                    memory += psutil.Process(pid).memory_info().rss
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory)
         if self.first_row_seconds is None and find(self._settings.lake, VISIBLE):
             self.first_row_seconds = time.monotonic() - self._began

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from shardlake import compose
 from shardlake.cli import demo_scale_pipeline as own
 from shardlake.cli.demo import screen, start_stack
@@ -215,7 +217,12 @@ class ScaleStage:
         for one in held:
             behind[one.owner or ""] += one.behind
         victim = max(behind, key=lambda owner: behind[owner])
-        os.kill(int(victim.rsplit(":", 1)[1]), signal.SIGKILL)
+        # The name comes from a topic, where others may write too.
+        number = int(victim.rsplit(":", 1)[1])
+        assert self._supervisor is not None
+        for worker in psutil.Process(self._supervisor.pid).children(recursive=True):
+            if worker.pid == number:
+                worker.kill()
         self._victim = victim
         time.sleep(LOOK_SECONDS)  # for a commit that was on its way
         left = [one for one in leases.read(time.time_ns() // 1_000_000) if one.owner == victim]

@@ -145,7 +145,8 @@ def _decoded(pipeline: Pipeline, settings: Settings, message: Any) -> tuple[dict
     if message.value() is None:
         return None, "it has no value here"
     try:
-        return Decoder(pipeline.schema_of(topic), Registry(settings.schema_registry_url)).decode(message.value()), ""
+        registry = Registry(settings.schema_registry_url)
+        return Decoder(pipeline.schema_of(topic), registry, topic.subject).decode(message.value()), ""
     except Undecodable as error:
         why = error.beside(message.headers())
         return None, f"it cannot be decoded: {why.error_class}, {why.message}"

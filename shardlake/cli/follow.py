@@ -46,7 +46,7 @@ def follow(
     state_file = StateFile(state or state_folder(pipeline.folder) / "follow" / f"{topic.name}.json")
     topic_id = topics.topic_id(servers, topic.name)
     saved = state_file.load(topic.name, topic_id)
-    decoder = Decoder(pipeline.schema_of(topic), sending.registry)
+    decoder = Decoder(pipeline.schema_of(topic), sending.registry, topic.subject)
 
     def event_id(value: bytes) -> str | None:
         try:

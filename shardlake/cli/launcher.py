@@ -11,6 +11,7 @@ from shardlake.cli.output import err
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.folders import running_stack, state_folder
 from shardlake.patience import SAID
+from shardlake.process import identity
 
 LOOK_SECONDS = 0.05
 ERROR = "error: "
@@ -23,7 +24,7 @@ def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) 
     Raises its error.
     """
     state = state_folder()
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [sys.executable, "-m", "shardlake", "--pipeline", str(pipeline), "up", "--port-base", str(port_base)]
     command += ["--data", str(data)] if data else []
     command += ["--s3"] if s3 else []
@@ -35,7 +36,7 @@ def detached_up(pipeline: Path, port_base: int, data: Path | None, *, s3: bool) 
             has_ended = launcher.poll() is not None
             _relay(said.read())
             found = running_stack(state)
-            if found.get("launcher_pid") == launcher.pid and found.get("provisioned"):
+            if found.get("launcher_identity") == identity(launcher.pid) and found.get("provisioned"):
                 return
             if has_ended:
                 raise _error(launcher.returncode, log)

@@ -22,6 +22,7 @@ from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.extras import missing
 from shardlake.folders import local_state_folder
 from shardlake.loopback import ask_directly
+from shardlake.registry_login import take_out_of_urls
 from shardlake.storage import failure
 from shardlake.terminal import LINES, visible
 
@@ -113,6 +114,7 @@ def shared(
     """Logs through a real Kafka and a real Flink into a partitioned lake, on one machine."""
     ctx.obj = Shared(pipeline=pipeline, verbose=verbose)
     ask_directly()
+    take_out_of_urls()
     os.environ[STACK] = stack_.value
     os.environ.setdefault("SHARDLAKE_PIPELINE", str(pipeline.resolve()))
     os.environ.setdefault("SHARDLAKE_STATE", str(local_state_folder(pipeline)))

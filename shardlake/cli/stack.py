@@ -19,6 +19,7 @@ from shardlake.cli.setup import installed
 from shardlake.errors import BadInput, ShardlakeError, Unavailable
 from shardlake.folders import DEFAULT_PORT_BASE, running_stack, state_folder
 from shardlake.patience import Patience, in_sight
+from shardlake.process import identity, running_pid, runs, send_signal
 from shardlake.progress import Work, of_processes
 from shardlake.settings import Settings
 
@@ -120,27 +121,22 @@ def down() -> None:
     if found is None:
         err.print("no stack is running here")
         return
-    launcher = psutil.Process(found["launcher_pid"])
-    launcher.send_signal(signal.SIGTERM)
-    _await_end(launcher, [server["pid"] for server in found["servers"].values()])
+    launcher = found["launcher_pid"]
+    # An older version's file has no identity: `find` knew the process by its time.
+    known = found.get("launcher_identity", identity(launcher))
+    send_signal(launcher, known, signal.SIGTERM)
+    _await_end(launcher, known, list(found["servers"].values()))
     err.print(f"stopped; {found['data']} is kept" if found["kept"] else "stopped; its data is gone")
 
 
-def _await_end(launcher: psutil.Process, servers: list[int]) -> None:
+def _await_end(launcher: int, known: str | None, servers: list[dict[str, Any]]) -> None:
     """Wait as long as one server after the other ends, or they work at it. Raises ShardlakeError where none does."""
-    patience, work = Patience(stretched=in_sight), Work(lambda: of_processes([launcher.pid]))
-    while _runs(launcher):
-        running = sum(map(psutil.pid_exists, servers))
+    patience, work = Patience(stretched=in_sight), Work(lambda: of_processes([launcher]))
+    while runs(launcher, known):
+        running = sum(running_pid(server) is not None for server in servers)
         if not patience.goes_on(f"the launcher and {running} servers", running, ("work", work.count())):
-            msg = f"The launcher (process {launcher.pid}) does not end: nothing has moved for {patience.still_for}."
-            raise ShardlakeError(msg, f"End it with `kill -9 {launcher.pid}`: its servers end with it.")
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+            msg = f"The launcher (process {launcher}) does not end: nothing has moved for {patience.still_for}."
+            raise ShardlakeError(msg, f"End it with `kill -9 {launcher}`: its servers end with it.")
 
 
 def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
@@ -161,7 +157,7 @@ def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
     rows = [
         {
             "server": name, "state": states[name].state, "cause": states[name].cause, "fix": states[name].fix,
-            **server, **_use(server["pid"]),
+            **server, **_use(running_pid(server)),
         }
         for name, server in found["servers"].items()
     ]  # fmt: skip
@@ -184,8 +180,10 @@ def status(ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help
         raise typer.Exit(3)
 
 
-def _use(pid: int) -> dict[str, Any]:
+def _use(pid: int | None) -> dict[str, Any]:
     """What a process takes; nothing where it has ended."""
+    if pid is None:
+        return {"memory_bytes": 0, "cpu_seconds": 0.0}
     try:
         process = psutil.Process(pid)
         with process.oneshot():

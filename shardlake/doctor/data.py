@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from shardlake import registry_login
 from shardlake import topics as kafka_topics
 from shardlake.avro.registry import AVRO
 from shardlake.counted import counted
@@ -116,7 +117,7 @@ def _count(servers: str, topic: str, since_ms: int) -> int:
 
 def _ask(url: str) -> Any:
     """The JSON of an answer, None where there is no such thing. Raises OSError where nobody answers."""
-    answer = requests.get(url, timeout=ANSWER_SECONDS)
+    answer = requests.get(url, timeout=ANSWER_SECONDS, auth=registry_login.login())
     if answer.status_code == 404:
         return None
     answer.raise_for_status()

@@ -10,6 +10,7 @@ import requests
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from shardlake import registry_login
 from shardlake.doctor.finding import Finding
 from shardlake.kafka_login import client
 from shardlake.settings import Settings
@@ -53,7 +54,7 @@ def broker(settings: Settings) -> Iterator[Finding]:
 
 def registry(settings: Settings) -> Iterator[Finding]:
     """Whether the schema registry answers."""
-    yield _http("registry", f"{settings.schema_registry_url}/subjects", "SCHEMA_REGISTRY_URL")
+    yield _http("registry", f"{settings.schema_registry_url}/subjects", "SCHEMA_REGISTRY_URL", registry_login.login())
 
 
 def flink(settings: Settings) -> Iterator[Finding]:
@@ -73,9 +74,9 @@ def metadata(servers: str) -> Any:
     return AdminClient(client(servers)).list_topics(timeout=ANSWER_SECONDS)
 
 
-def _http(name: str, url: str, variable: str) -> Finding:
+def _http(name: str, url: str, variable: str, login: tuple[str, str] | None = None) -> Finding:
     try:
-        answer = requests.get(url, timeout=ANSWER_SECONDS)
+        answer = requests.get(url, timeout=ANSWER_SECONDS, auth=login)
         found = f"{'answers' if answer.ok else f'answers with status {answer.status_code}'} at {url}"
         ok = answer.ok
     except requests.RequestException as error:

@@ -12,9 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shardlake import registry_login
 from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
+from shardlake.flink.gateway import guard
 from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, statements_of
 from shardlake.flink.submit import REFUSED
 from shardlake.folders import state_folder
@@ -71,6 +73,7 @@ def statement_set(
     draining: bool = False,
 ) -> tuple[TableEnvironment, StatementSet, Writers]:
     """The whole application, checked but not submitted."""
+    guard()
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
@@ -87,6 +90,7 @@ def statement_set(
         settings.jobs_kafka or settings.kafka_bootstrap_servers,
         settings.jobs_registry or settings.schema_registry_url,
         as_url(settings.lake),
+        registry_login=registry_login.login() is not None,
     )
     return environment, *statements_of(environment, pipeline, where, jobs, start_offsets, closed)
 

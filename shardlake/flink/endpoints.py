@@ -17,3 +17,5 @@ class Endpoints:
     schema_registry_url: str
     lake_url: str
     kafka: Mapping[str, str] = field(default_factory=dict)
+    registry_login: bool = False
+    """Whether task managers find a login to the registry in their environment."""

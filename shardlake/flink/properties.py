@@ -20,6 +20,7 @@ from typing import Any
 from shardlake.errors import BadInput
 from shardlake.flink.endpoints import Endpoints
 from shardlake.pipeline import Pipeline
+from shardlake.registry_login import VARIABLE, has_userinfo
 
 FILE = "/etc/flink/application_properties.json"
 """Where the service puts them; SHARDLAKE_PROPERTIES names another file."""
@@ -83,7 +84,13 @@ class Properties:
         if not named and not given.get(PII_SECRET) and _has_pii(pipeline):
             msg = f"The property {PII_SECRET} is missing: without a key PII cannot be masked."
             raise BadInput(msg, "Put the key into Secrets Manager, and name the secret here. " + SEE)
-        where = Endpoints(given[BROKERS], given[REGISTRY].rstrip("/"), given[LAKE].rstrip("/"), _login(given) | kafka)
+        where = Endpoints(
+            given[BROKERS],
+            given[REGISTRY].rstrip("/"),
+            given[LAKE].rstrip("/"),
+            _login(given) | kafka,
+            registry_login=bool(environment.get(VARIABLE)),
+        )
         return cls(where, _seconds(given), given.get(PII_SECRET, ""))
 
 
@@ -115,6 +122,10 @@ def _check(given: Mapping[str, str], kafka: Mapping[str, str]) -> None:
         if (name.endswith("password") and not value.startswith("${")) or _PLAIN_SECRET.search(value):
             msg = f"The property {name} holds a password for all to see."
             raise BadInput(msg, f"Name a secret: {LOGIN}=scram with {LOGIN_SECRET}, or Kafka's ${{provider:path:key}}.")
+    for name in (REGISTRY, LAKE):
+        if has_userinfo(given[name]):
+            msg = f"The property {name} holds a password for all to see."
+            raise BadInput(msg, f"Take it out. A registry's login is {VARIABLE} in the managers' environment. {SEE}")
     if "://" not in given[LAKE] or "://" not in given[REGISTRY]:
         name = LAKE if "://" not in given[LAKE] else REGISTRY
         raise BadInput(

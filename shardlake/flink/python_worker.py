@@ -12,24 +12,17 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
+
+from shardlake.process import identity, runs
 
 WATCH_SECONDS = 1.0
 
 
-def end_with(leader: int) -> None:
-    """End this process group when its leader has ended. Returns never."""
-    while is_alive(leader):
+def end_with(leader: int, known: str | None) -> None:
+    """End this process group when its leader, of that identity, has ended. Returns never."""
+    while runs(leader, known):
         time.sleep(WATCH_SECONDS)
     os.killpg(0, signal.SIGKILL)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def main() -> None:
@@ -39,7 +32,7 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, *arguments])
     leader = os.getpgid(0)
     if leader not in (0, os.getpid()):
-        threading.Thread(target=end_with, args=(leader,), daemon=True).start()
+        threading.Thread(target=end_with, args=(leader, identity(leader)), daemon=True).start()
     sys.argv = arguments[1:]
     runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
 

@@ -20,8 +20,9 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import SECRET, Settings
 from shardlake.storage import Folder, find, is_remote, write_whole
 
-CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""It plans for some seconds and ends. No class-data archive: the planner's code generation fails with one."""
+CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+"""It plans for some seconds and ends, and leaves no file with a known name in the machine's temporary folder. No
+class-data archive: the planner's code generation fails with one."""
 
 
 REMOTE = {"_python_worker_execution_mode": "process"}

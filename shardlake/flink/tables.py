@@ -204,6 +204,8 @@ def _topic_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:
         "value.avro-confluent.subject": topic.subject,
         "value.avro-confluent.schema": json.dumps(schema),
     }
+    if endpoints.registry_login:
+        options["value.avro-confluent.basic-auth.credentials-source"] = "SHARDLAKE"  # RegistryLogin.java
     if topic.key:
         options |= {"key.format": "raw", "key.fields": topic.key}
     return f"CREATE TABLE topics.`{topic.name}` ({', '.join(fields)}) {_with(options)}"

@@ -211,7 +211,7 @@ def _dead_letters(settings: Settings, topic: Topic, schema: dict[str, Any], file
     registry = Registry(settings.schema_registry_url)
     judge = Judge(topic, schema, registry)
     versions = [version for version in registry.versions(topic.subject) if version.type == AVRO]
-    older = [Decoder(version.schema, registry) for version in versions]
+    older = [Decoder(version.schema, registry, topic.subject) for version in versions]
     count = 0
     with pq.ParquetWriter(file, DEAD_LETTER_FIELDS) as written:
         rows: list[tuple[Any, ...]] = []

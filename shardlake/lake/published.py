@@ -59,7 +59,7 @@ def collect_published(settings: Settings, pipeline: Pipeline, folder: Path) -> N
             continue  # retention has taken some: the lake has more
         schema = pipeline.schema_of(topic)
         types = {name: kind for name, kind in column_types(schema).items() if name in _open(pipeline, topic)}
-        decoder = Decoder(schema, registry)
+        decoder = Decoder(schema, registry, topic.subject)
         rows: list[dict[str, object]] = []
         for message in topics.read(settings.kafka_bootstrap_servers, topic.name):
             try:

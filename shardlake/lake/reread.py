@@ -39,7 +39,7 @@ class Judge:
 
     def __init__(self, topic: Topic, schema: dict[str, Any], registry: Registry) -> None:
         self._event_time = topic.event_time
-        self._decoder = Decoder(schema, registry)
+        self._decoder = Decoder(schema, registry, topic.subject)
         self._types = column_types(schema)
         self._batches = BatchDecoder(schema, registry.schema_id(topic.subject, schema))
 

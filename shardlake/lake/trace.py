@@ -225,7 +225,7 @@ class Tracer:
 
     def _decoder(self, topic: Topic) -> Any:
         """From a value to its record, {} where it is none."""
-        decoder = Decoder(self._pipeline.schema_of(topic), Registry(self._settings.schema_registry_url))
+        decoder = Decoder(self._pipeline.schema_of(topic), Registry(self._settings.schema_registry_url), topic.subject)
 
         def decode(value: bytes) -> dict[str, Any]:
             try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shardlake.errors import BadInput, Unavailable
 from shardlake.folders import running_stack
-from shardlake.process import identity
+from shardlake.process import running_pid, send_signal
 from shardlake.settings import Settings
 from shardlake.stack.stack import find
 
@@ -42,7 +41,8 @@ class Servers:
     def pids(self, name: str) -> list[int]:
         """Of one, [] where it is down."""
         entry = self._entries().get(name)
-        return [entry["pid"]] if entry and identity(entry["pid"]) == entry["identity"] is not None else []
+        pid = running_pid(entry) if entry else None
+        return [] if pid is None else [pid]
 
     def refuse_restarts(self) -> None:
         """Raises BadInput where none can be started again from here."""
@@ -52,13 +52,16 @@ class Servers:
 
     def kill(self, name: str) -> None:
         """SIGKILL."""
-        for pid in self.pids(name):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        entry = self._entries().get(name)
+        if entry:
+            send_signal(entry["pid"], entry["identity"], signal.SIGKILL)
 
     def start(self) -> None:
         """Have the stack's launcher start again what has ended."""
-        os.kill(running_stack(self.state)["launcher_pid"], signal.SIGUSR1)
+        stack = running_stack(self.state)
+        if not stack or not send_signal(stack["launcher_pid"], stack["launcher_identity"], signal.SIGUSR1):
+            msg = "The stack's launcher has ended, and so nothing starts its servers again."
+            raise Unavailable(msg, "Start the stack with `shardlake up --detach`, then load it.")
 
     def _entries(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = running_stack(self.state).get("servers", {})

@@ -38,7 +38,7 @@ class WindowWatch:
     def __init__(self, pipeline: Pipeline, settings: Settings, topic: Topic) -> None:
         self.topic = topic
         servers = settings.kafka_bootstrap_servers
-        self._decode = Decoder(pipeline.schema_of(topic), Registry(settings.schema_registry_url)).decode
+        self._decode = Decoder(pipeline.schema_of(topic), Registry(settings.schema_registry_url), topic.subject).decode
         ends = {partition: end for partition, (_, end) in topics.offsets(servers, topic.name).items()}
         options = {"group.id": "shardlake-reader", "enable.auto.commit": False, "isolation.level": "read_committed"}
         self._consumer = Consumer(client(servers) | options | {"fetch.queue.backoff.ms": 5, "fetch.wait.max.ms": 50})

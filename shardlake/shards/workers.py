@@ -79,7 +79,7 @@ def open_consumer(
     source = loaded.topic(topic)
     if source.schema is None:
         return found, None
-    return found, Decoder(loaded.schema_of(source), Registry(registry)).decode
+    return found, Decoder(loaded.schema_of(source), Registry(registry), source.subject).decode
 
 
 def run_workers(work: Work, count: int) -> None:

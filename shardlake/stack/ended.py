@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from shardlake.process import running_pid
+
 TAIL_BYTES = 65_536
 DISK_FULL = "No space left on device"
 FREE_SPACE = (
@@ -36,9 +38,9 @@ class ServerState:
 
 def server_state(name: str, entry: dict[str, Any]) -> ServerState:
     """Of one entry of `servers` in the stack's file."""
-    pid = entry["pid"]
+    pid = running_pid(entry)
     try:
-        status = psutil.Process(pid).status()
+        status = psutil.STATUS_ZOMBIE if pid is None else psutil.Process(pid).status()
     except psutil.NoSuchProcess:
         status = psutil.STATUS_ZOMBIE
     if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):

@@ -14,6 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from shardlake import registry_login
 from shardlake.install import layout
 from shardlake.stack.java import SHORT_LIVED, TEMPORARY, java, log4j
 from shardlake.stack.ports import HOST, Ports
@@ -129,6 +130,7 @@ def taskmanager(
         environment={
             **_environment(configuration, s3),
             **pii,
+            **registry_login.of_task_managers(),
             "PATH": f"{layout.WORKERS_PYTHON.parent}:{os.environ['PATH']}",
         },
     )

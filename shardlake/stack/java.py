@@ -10,6 +10,9 @@ SHORT_LIVED = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 """For programs that start, do little and end: never for the broker or the task manager under load."""
 
 
+NO_SHARED_FILES = "-XX:-UsePerfData"
+"""A JVM writes its counters into a file of a known name in the machine's temporary folder otherwise."""
+
 LOGGING = ["-Xlog:disable", "-Xlog:all=error:stderr"]
 """An archive that no longer fits is worth no warning, it only costs time."""
 
@@ -30,7 +33,7 @@ def java(name: str, folder: Path, *, heap_mb: int, options: list[str], train: bo
     else:
         sharing = []
     memory = [f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m"]
-    return [str(layout.JAVA), *sharing, *LOGGING, *memory, f"-Djava.io.tmpdir={temporary}", *options]
+    return [str(layout.JAVA), NO_SHARED_FILES, *sharing, *LOGGING, *memory, f"-Djava.io.tmpdir={temporary}", *options]
 
 
 def log4j(folder: Path, level: str = "info") -> Path:

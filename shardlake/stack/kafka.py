@@ -41,7 +41,7 @@ JVM_OPTIONS = ["-XX:+UseSerialGC"]
 
 def kafka(folder: Path, ports: Ports, *, train: bool = False, short_lived: bool = False) -> ServerPlan:
     """A broker that keeps its logs in `folder`, formatted where it is new."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # raw records
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     properties = folder / "server.properties"
     properties.write_text(_properties(folder, ports))
     if not (folder / "logs" / "meta.properties").exists():

@@ -23,8 +23,8 @@ SETTINGS = {
     "s3.autoCreateBucket": "false",
 }
 """Of every S3 server of ours, here or in a container."""
-SOCKET = "/tmp/seaweedfs-{}-{}.sock"
-"""It makes some there whatever it is told; a path below the data folder may be longer than a socket's may be."""
+SOCKET = "/tmp/seaweedfs-{}-grpc-{}.sock"
+"""It makes these there whatever it is told."""
 
 
 def own_s3(ports: Ports) -> S3:
@@ -53,11 +53,14 @@ def s3(folder: Path, ports: Ports, reached: S3) -> ServerPlan:
         "s3": "true",
         "s3.port": ports.s3,
         "s3.port.grpc": ports.s3_grpc,
+        # In its folder. The whole path may be longer than a socket's may be.
+        "filer.localSocket": "filer.sock",
+        "s3.localSocket": "s3.sock",
         **SETTINGS,
     }
     sockets = (
-        *(("filer", ports.s3_filer), ("s3", ports.s3), ("filer-grpc", ports.s3_filer_grpc), ("s3-grpc", ports.s3_grpc)),
-        *(("master-grpc", ports.s3_master_grpc), ("volume-grpc", ports.s3_volume_grpc)),
+        *(("filer", ports.s3_filer_grpc), ("s3", ports.s3_grpc)),
+        *(("master", ports.s3_master_grpc), ("volume", ports.s3_volume_grpc)),
     )
     return ServerPlan(
         name="s3",
@@ -72,5 +75,6 @@ def s3(folder: Path, ports: Ports, reached: S3) -> ServerPlan:
         environment={"AWS_ACCESS_KEY_ID": reached.access_key, "AWS_SECRET_ACCESS_KEY": reached.secret_key},
         # It waits a quarter of a minute for those who are connected. What it has acknowledged is in its files.
         stop_seconds=0.5,
-        leaves=tuple(Path(SOCKET.format(name, port)) for name, port in sockets),
+        folder=folder,
+        sockets=tuple(Path(SOCKET.format(name, port)) for name, port in sockets),
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 from shardlake.child import die_with_parent
 from shardlake.errors import Unavailable
 from shardlake.pii import without_key
+from shardlake.registry_login import without_login
+from shardlake.stack import sockets
 from shardlake.stack.ended import errors_in
 
 ANSWER_SECONDS = 5
@@ -27,8 +29,10 @@ class ServerPlan:
     ready: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_seconds: float = 15
-    leaves: tuple[Path, ...] = ()
-    """Files outside its folder that it leaves."""
+    folder: Path | None = None
+    """Where it runs; None for the launcher's own."""
+    sockets: tuple[Path, ...] = ()
+    """Those outside its folder, in a folder that all users share."""
 
 
 class Server:
@@ -54,7 +58,9 @@ class Server:
         if code is not None:
             msg = f"The {self.plan.name} ended while starting (exit code {code}). Its log ends:\n{self.log_tail()}"
             raise Unavailable(msg, f"The whole log is {self.log}.")
-        return self.plan.ready()
+        is_ready = self.plan.ready()
+        sockets.check(self.plan.sockets)
+        return is_ready
 
     def restart(self) -> None:
         """Start it again after its end, with the same command and files."""
@@ -83,8 +89,7 @@ class Server:
         self._tidy()
 
     def _tidy(self) -> None:
-        for path in self.plan.leaves:
-            path.unlink(missing_ok=True)
+        sockets.remove(self.plan.sockets)
 
     def log_tail(self, lines: int = 8) -> str:
         """The last lines of its log, those that name an error where there are any."""
@@ -92,13 +97,15 @@ class Server:
         return "\n".join((errors_in(everything) or everything)[-lines:])
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        sockets.check(self.plan.sockets)
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self.plan.command,
+                cwd=self.plan.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**without_key(os.environ), **self.plan.environment},
+                env={**without_login(without_key(os.environ)), **self.plan.environment},
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops them in order
                 preexec_fn=die_with_parent(),
             )

@@ -42,6 +42,9 @@ NEEDED_MEMORY_GB = 3
 NEEDED_DISK_GB = 1
 SERVERS = ("jobmanager", "taskmanager", "registry", "kafka")
 """The slowest to start first."""
+PRIVATE = ("kafka", "registry", "flink", "jobs")
+S3_PRIVATE = ("kafka", "registry", "flink", "s3")
+"""The data's folders for their owner alone: they hold records as they came, also in the jobs' checkpoints."""
 STOP_ORDER = ("taskmanager", "jobmanager", "registry", "kafka", "s3")
 
 
@@ -148,7 +151,7 @@ class Stack:
         for server in self.servers.values():
             server.wait()
         self.servers.clear()
-        if running_stack(self.state).get("launcher_pid") == os.getpid():
+        if running_stack(self.state).get("launcher_identity") == identity(os.getpid()):
             (self.state / STACK_FILE).unlink(missing_ok=True)
         if not self.kept:
             shutil.rmtree(self.data, ignore_errors=True)
@@ -201,8 +204,12 @@ class Stack:
 
     def _spawn(self) -> None:
         logs = self.state / "logs"
-        for folder in (logs, self.state, *(() if self.has_s3 else (self.data / "lake", self.data / "jobs"))):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.has_s3:
+            (self.data / "lake").mkdir(parents=True, exist_ok=True)  # others may read it
+        for folder in (logs, *(self.data / name for name in (S3_PRIVATE if self.has_s3 else PRIVATE))):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)  # those of older versions, too
         for log in logs.glob("*.log"):
             log.unlink()
         for left in self.data.glob(f"*/{TEMPORARY}"):

@@ -19,6 +19,7 @@ from typing import Any
 from shardlake.errors import BadInput
 from shardlake.flink.columns import PROVENANCE, columns
 from shardlake.flink.endpoints import Endpoints
+from shardlake.flink.gateway import guard
 from shardlake.flink.submit import client_environment
 from shardlake.flink.tables import interval, table_definitions, view_name
 from shardlake.pipeline import Pipeline, Topic
@@ -34,6 +35,7 @@ def mini_cluster_environment() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(client_environment())
     os.environ["SHARDLAKE_PII_KEY"] = KEY
+    guard()
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shardlake.errors import Unavailable
+from shardlake.flink.gateway import WARM
 from shardlake.flink.submit import file_system_environment
 from shardlake.install import setup
 from shardlake.pipeline import Pipeline
@@ -18,7 +19,7 @@ from shardlake.settings import Settings
 from shardlake.stack.ports import Ports
 from shardlake.stack.stack import SERVERS, Stack
 from shardlake.testing.emptying import empty
-from shardlake.testing.planner import PORT, warm_planner
+from shardlake.testing.planner import warm_planner
 from shardlake.testing.running import Running
 
 
@@ -43,7 +44,7 @@ class RunningStack(Running):
 
     stack: Stack
     parallelism: int
-    planner_port: str | None = None
+    planner: str | None = None
     _turns: _Turns = field(default_factory=_Turns)
     _turn: int = 0
 
@@ -57,7 +58,7 @@ class RunningStack(Running):
             "SHARDLAKE_PARALLELISM": str(self.parallelism),
             "SHARDLAKE_CHECKPOINT_SECONDS": str(self.settings.checkpoint_seconds),
             "COLUMNS": "200",
-            **({PORT: self.planner_port} if self.planner_port else {}),
+            **({WARM: self.planner} if self.planner else {}),
         }
 
     def emptied(self, pipeline_folder: Path | None = None, *, parallelism: int | None = None) -> RunningStack:
@@ -120,8 +121,9 @@ def running_stack(
         settings = Settings.read(**stack.settings, parallelism=parallelism, checkpoint_seconds=checkpoint_seconds)
         provision(pipeline, settings)
         stack.mark_provisioned()
-        with ExitStack() as planner:
-            port = None
+        with ExitStack() as until_the_end:
+            planner = None
             if short_lived and "jobmanager" in servers:
-                port = planner.enter_context(warm_planner(state / "planner.log", file_system_environment(settings)))
-            yield RunningStack(pipeline, settings, stack, parallelism, port)
+                warm = warm_planner(state / "planner.log", file_system_environment(settings))
+                planner = until_the_end.enter_context(warm)
+            yield RunningStack(pipeline, settings, stack, parallelism, planner)

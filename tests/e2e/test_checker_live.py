@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from shardlake import topics
+from shardlake.flink.gateway import WARM
 from shardlake.flink.resume import LastEnd
 from shardlake.flink.submit import Submission
 from shardlake.ledger import read
 from shardlake.produce.delivery import Delivery
 from shardlake.produce.sending import open_ledger
-from shardlake.testing import planner
 from shardlake.testing.stack import RunningStack
 from tests.e2e.checking import by_hand, ended, verify
 from tests.support import PATIENCE_SECONDS, ROOT, wait_for
@@ -119,7 +119,7 @@ def test_jobs_resumed_from_an_older_savepoint(
         return sum(pq.read_metadata(file).num_rows for file in files)
 
     before, log = written(), stack.stack.state / "older.log"
-    monkeypatch.setenv(planner.PORT, str(stack.planner_port))
+    monkeypatch.setenv(WARM, str(stack.planner))
     Submission(stack.pipeline, stack.settings, {"archive": {}}, log).submit(f"file://{older.savepoint}")
     wait_for(lambda: written() == before + EVENTS, "rows that are there already")
     stack.shardlake("jobs", "stop")

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.e2e
 
 def messages(broker: RunningStack, service: str) -> list[str]:
     """The raw lines of a service's events, sorted."""
-    decoder = Decoder(broker.pipeline.schemas["app_log"], Registry(broker.settings.schema_registry_url))
+    decoder = Decoder(
+        broker.pipeline.schemas["app_log"], Registry(broker.settings.schema_registry_url), "app-logs-value"
+    )
     found = (decoder.decode(m.value()) for m in topics.read(broker.settings.kafka_bootstrap_servers, "app-logs"))
     return sorted(one["raw"] for one in found if one["service"] == service)
 
@@ -190,7 +192,9 @@ def test_json_lines_come_from_standard_input_with_fields_by_option(broker: Runni
     )  # fmt: skip
     summary = json.loads(piped.stdout)
     assert (summary["unparsed"], summary["unparsed_places"]) == (1, ["stdin:4"])
-    decoder = Decoder(broker.pipeline.schemas["app_log"], Registry(broker.settings.schema_registry_url))
+    decoder = Decoder(
+        broker.pipeline.schemas["app_log"], Registry(broker.settings.schema_registry_url), "app-logs-value"
+    )
     values = topics.read(broker.settings.kafka_bootstrap_servers, "app-logs")
     found = [one for one in (decoder.decode(m.value()) for m in values) if one["service"] == "mapped"]
     assert sorted(one["message"] for one in found if one["raw"] is None) == [f'line {n} {{"n":{n}}}' for n in range(3)]

@@ -89,7 +89,9 @@ def test_a_burst_raises_one_alert_in_the_lake_and_in_the_topic(ran: Ran) -> None
     assert [((row[0] - START.replace(tzinfo=None)).seconds, *row[1:]) for row in found] == [
         (BURST_MINUTE * 60, "api", 60, 60, 1.0, 0.0)
     ]
-    decoder = Decoder(ran.stack.pipeline.schemas["alert"], Registry(ran.stack.settings.schema_registry_url))
+    decoder = Decoder(
+        ran.stack.pipeline.schemas["alert"], Registry(ran.stack.settings.schema_registry_url), "alerts-value"
+    )
     (message,) = topics.read(ran.stack.settings.kafka_bootstrap_servers, "alerts")
     assert (message.key(), decoder.decode(message.value())["errors"]) == (b"api", 60)
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 
 from producers.poison import OUT_OF_RANGE, poison
 from shardlake import topics
-from shardlake.avro.codec import Decoder, Undecodable
+from shardlake.avro.codec import Decoder, Undecodable, encoder
 from shardlake.avro.registry import Registry
 from shardlake.avro.wire import header
 from shardlake.dead_letter import DeadLetter
@@ -49,6 +50,8 @@ CLASSES = {
     "TrailingBytes": {"one byte more", "twice", "a megabyte more"},
     "NotUtf8": {"bad UTF-8"},
     "OtherRecord": {"schema of another record"},
+    "OtherSubject": {"schema of another subject"},
+    "SchemaTooLarge": {"schema of 1,001 fields"},
 }  # fmt: skip
 """Kinds of poison by what they are called as dead letters."""
 ODD = {case.name: case.refused for case in CASES if case.refused} | {
@@ -69,6 +72,35 @@ class Sent:
     restarts: int
 
 
+def register(stack: RunningStack, subject: str, schema: dict[str, Any]) -> int:
+    """The id of a schema that is registered now, whatever the subject has."""
+    url = f"{stack.settings.schema_registry_url}/subjects/{subject}/versions"
+    answer = requests.post(url, json={"schema": json.dumps(schema)}, timeout=60)
+    answer.raise_for_status()
+    return int(answer.json()["id"])
+
+
+def schemas_refused(stack: RunningStack, topic: Topic) -> list[tuple[str, bytes]]:
+    """Values that are records of the topic's name, of schemas that no reader of the topic takes."""
+    fields: list[dict[str, Any]] = topic.schema["fields"]
+    nulls = [{"name": f"null_{n}", "type": "null", "default": None} for n in range(1_001 - len(fields))]
+    schemas = {
+        "schema of another subject": ("elsewhere-value", topic.schema | {"doc": "Of another subject."}),
+        "schema of 1,001 fields": ("app-logs-value", topic.schema | {"fields": [*fields, *nulls]}),
+    }
+    body = topic.encode(event(0))[5:]
+    return [(kind, header(register(stack, *of)) + body) for kind, of in schemas.items()]
+
+
+def deleted_version(stack: RunningStack, schema: dict[str, Any]) -> int:
+    """The id of a version of the topic's subject that is deleted, and known to those who ask for it."""
+    number = register(stack, "app-logs-value", schema | {"doc": "A version that is deleted."})
+    versions = f"{stack.settings.schema_registry_url}/subjects/app-logs-value/versions"
+    last = max(requests.get(versions, timeout=60).json())
+    requests.delete(f"{versions}/{last}", timeout=60).raise_for_status()
+    return number
+
+
 @pytest.fixture(scope="module")
 def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Sent:
     """1,000 poison records of all kinds among healthy old events in one partition, read to the end at parallelism 1."""
@@ -79,7 +111,8 @@ def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
     foreign_id = Registry(stack.settings.schema_registry_url).schema_id(
         foreign.subject, stack.pipeline.schema_of(foreign)
     )
-    kinds = poison(topic.encode, topic.schema, foreign_id)
+    kinds = [*poison(topic.encode, topic.schema, foreign_id), *schemas_refused(stack, topic)]
+    deleted = encoder(topic.schema | {"doc": "A version that is deleted."}, deleted_version(stack, topic.schema))
     values: list[bytes | None] = [None] * NULLS
     healthy: dict[int, dict[str, Any]] = {}
     bad: dict[int, tuple[str, bytes]] = {}
@@ -89,11 +122,11 @@ def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
         for _ in range(HEALTHY_AFTER_EACH):
             one = event(len(healthy), message="ünïcödé ✓" if len(healthy) % 5 == 0 else None)
             healthy[len(values)] = one
-            values.append(topic.encode(one))
+            values.append((topic.encode if len(healthy) % 7 else deleted)(one))
     client = SchemaRegistryClient({"url": stack.settings.schema_registry_url})
-    for number, case in enumerate(CASES):
+    for case in CASES:
         one = event(len(healthy))
-        schema_id = client.register_schema(f"odd-{number}-value", Schema(json.dumps(case.schema(topic.schema)), "AVRO"))
+        schema_id = register(stack, "app-logs-value", case.schema(topic.schema))
         value = case.encode(topic.schema, schema_id, one)
         if case.refused:
             bad[len(values)] = case.name, value
@@ -190,7 +223,7 @@ def test_consumers_and_verify_are_of_the_jobs_opinion(sent: Sent) -> None:
     topic = sent.stack.pipeline.events_topic
     schema = sent.stack.pipeline.schema_of(topic)
     messages = [m for m in topics.read(servers, "app-logs") if m.value() is not None]
-    decoder = Decoder(schema, registry)
+    decoder = Decoder(schema, registry, topic.subject)
     for message in messages:
         kind, _ = sent.poison.get(message.offset(), ("", b""))
         if message.offset() in sent.healthy:
@@ -242,7 +275,9 @@ def test_window_values_are_those_of_a_recount(sent: Sent) -> None:
 
 def test_the_topic_has_the_same_windows_as_the_lake(sent: Sent) -> None:
     pipeline, settings = sent.stack.pipeline, sent.stack.settings
-    decoder = Decoder(pipeline.schemas["service_health"], Registry(settings.schema_registry_url))
+    decoder = Decoder(
+        pipeline.schemas["service_health"], Registry(settings.schema_registry_url), "service-health-value"
+    )
     messages = list(topics.read(settings.kafka_bootstrap_servers, "service-health"))
     in_topic = sorted(tuple(decoder.decode(message.value()).values()) for message in messages)
     names = ", ".join(field["name"] for field in pipeline.schemas["service_health"]["fields"])

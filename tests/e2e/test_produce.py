@@ -26,7 +26,9 @@ SAMPLE = ROOT / "tests" / "data" / "access.log"
 
 
 def decoded(broker: RunningStack) -> list[dict[str, object]]:
-    decoder = Decoder(broker.pipeline.schemas["app_log"], Registry(broker.settings.schema_registry_url))
+    decoder = Decoder(
+        broker.pipeline.schemas["app_log"], Registry(broker.settings.schema_registry_url), "app-logs-value"
+    )
     return [decoder.decode(m.value()) for m in topics.read(broker.settings.kafka_bootstrap_servers, "app-logs")]
 
 

@@ -138,7 +138,7 @@ def test_every_type_arrives_as_it_was_sent_or_not_at_all(shardlake_stack: Runnin
     raw_fields = [{**field, "type": RAW_TYPES.get(field["name"], field["type"])} for field in SCHEMA["fields"]]
     raw = encoder({**SCHEMA, "fields": raw_fields}, schema_id(values[0]))
     outside = [raw({**RAW, name: value}) for name, value, _ in OUTSIDE]
-    decoder = Decoder(SCHEMA, Registry(stack.settings.schema_registry_url))
+    decoder = Decoder(SCHEMA, Registry(stack.settings.schema_registry_url), stack.pipeline.events_topic.subject)
     for value in outside:
         with pytest.raises(Undecodable):
             decoder.decode(value)

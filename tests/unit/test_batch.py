@@ -16,7 +16,7 @@ from shardlake.avro.codec import Decoder, Undecodable, encoder
 from shardlake.avro.wire import header
 from shardlake.pipeline import Pipeline
 from tests.support import ROOT
-from tests.unit.test_codec import KnownSchemas
+from tests.unit.test_codec import SUBJECT, KnownSchemas
 from tests.unit.test_flat import COLOUR, MICROS, MILLIS, schema_of
 
 pytestmark = pytest.mark.unit
@@ -54,7 +54,7 @@ SAMPLE = {
 
 
 def strict(schema: dict[str, Any]) -> Decoder:
-    return Decoder(schema, KnownSchemas({1: schema}))
+    return Decoder(schema, KnownSchemas({1: schema}), SUBJECT)
 
 
 def one_by_one(decoder: Decoder, values: list[bytes]) -> list[dict[str, Any] | None]:
@@ -149,7 +149,7 @@ def test_poison_of_every_kind_leaves_its_neighbours_as_they_are() -> None:
     values = list(healthy)
     for at, (_, value) in enumerate(poison(encode, EVENT, foreign_id=2)):
         values.insert(2 * at, value)
-    found = assert_same(EVENT, values, Decoder(EVENT, KnownSchemas({1: EVENT, 2: OTHER})))
+    found = assert_same(EVENT, values, Decoder(EVENT, KnownSchemas({1: EVENT, 2: OTHER}), SUBJECT))
     kept = [record for record, value in zip(found, values, strict=True) if value in healthy]
     assert [record["event_id"] for record in kept] == [f"{n}" for n in range(60)]
     assert [record["message"] for record in kept] == ["✓" * n for n in range(60)]

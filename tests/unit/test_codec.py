@@ -20,6 +20,7 @@ from tests.support import ROOT
 pytestmark = pytest.mark.unit
 
 SCHEMA = Pipeline.load(ROOT).schemas["app_log"]
+SUBJECT = "app-logs-value"
 OTHER = Pipeline.load(ROOT).schemas["service_health"]
 NESTED = {**SCHEMA, "fields": [{"name": "event_id", "type": {"type": "array", "items": "null"}}]}
 
@@ -27,8 +28,9 @@ NESTED = {**SCHEMA, "fields": [{"name": "event_id", "type": {"type": "array", "i
 class KnownSchemas(Registry):
     """A registry's answers, without one."""
 
-    def __init__(self, schemas: dict[int, Any]) -> None:
+    def __init__(self, schemas: dict[int, Any], others: frozenset[int] = frozenset()) -> None:
         self._schemas = schemas
+        self._others = others
 
     def schema_by_id(self, schema_id: int) -> dict[str, Any]:
         if schema_id not in self._schemas:
@@ -36,8 +38,11 @@ class KnownSchemas(Registry):
         found: dict[str, Any] = self._schemas[schema_id]
         return found
 
+    def is_of_subject(self, schema_id: int, subject: str) -> bool:
+        return subject == SUBJECT and schema_id not in self._others
 
-DECODER = Decoder(SCHEMA, KnownSchemas({1: SCHEMA, 2: OTHER, 3: NESTED}))
+
+DECODER = Decoder(SCHEMA, KnownSchemas({1: SCHEMA, 2: OTHER, 3: NESTED}), SUBJECT)
 ENCODE = encoder(SCHEMA, 1)
 TEXT = st.text(max_size=40)
 EVENTS = st.fixed_dictionaries(
@@ -94,9 +99,19 @@ def test_a_schema_that_allows_recursion_or_endless_arrays_is_not_decoded_with() 
         DECODER.decode(header(3) + b"\x80\x80\x80\x80\x20\x00")
 
 
+def test_the_schema_of_another_subject_is_not_decoded_with_though_its_record_has_the_same_name() -> None:
+    decoder = Decoder(SCHEMA, KnownSchemas({1: SCHEMA, 4: SCHEMA, 5: OTHER}, frozenset({4, 5})), SUBJECT)
+    value = ENCODE({"event_id": "a", "service": "s"})
+    assert decoder.decode(value)["event_id"] == "a"
+    with pytest.raises(Undecodable, match="OtherSubject: schema 4 is not of the subject app-logs-value"):
+        decoder.decode(header(4) + value[5:])
+    with pytest.raises(Undecodable, match="OtherRecord"):
+        decoder.decode(header(5) + value[5:])
+
+
 def test_an_older_writer_is_read_by_the_newer_schema() -> None:
     older = {**SCHEMA, "fields": SCHEMA["fields"][:3]}
-    decoder = Decoder(SCHEMA, KnownSchemas({7: older}))
+    decoder = Decoder(SCHEMA, KnownSchemas({7: older}), SUBJECT)
     moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=5)
     value = encoder(older, 7)({"event_id": "a", "event_time": moment, "service": "s"})
     found = decoder.decode(value)

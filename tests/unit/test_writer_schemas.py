@@ -42,7 +42,7 @@ def state(schema: dict[str, Any], value: bytes, one: dict[str, Any]) -> tuple[st
 def test_consumers_and_verify_are_of_one_opinion(case: Case) -> None:
     one = event(7)
     value = case.encode(SCHEMA, WRITER, one)
-    decoder = Decoder(SCHEMA, KnownSchemas({WRITER: case.schema(SCHEMA)}))
+    decoder = Decoder(SCHEMA, KnownSchemas({WRITER: case.schema(SCHEMA)}), TOPIC.subject)
     if case.refused:
         with pytest.raises(Undecodable) as refused:
             decoder.decode(value)
@@ -57,14 +57,14 @@ def test_consumers_and_verify_are_of_one_opinion(case: Case) -> None:
 def test_an_int_is_a_time_where_the_reader_says_so() -> None:
     writer = with_type(SCHEMA, "event_time", kind(None, "int"))
     value = encoder(writer, WRITER)({**event(1), "event_time": 7})
-    found = Decoder(SCHEMA, KnownSchemas({WRITER: writer})).decode(value)
+    found = Decoder(SCHEMA, KnownSchemas({WRITER: writer}), TOPIC.subject).decode(value)
     assert found["event_time"] == datetime(1970, 1, 1, 0, 0, 0, 7000, tzinfo=UTC)
 
 
 def test_a_time_is_a_number_where_the_reader_says_so() -> None:
     reader = with_type(SCHEMA, "event_time", kind(None))
     value = encoder(SCHEMA, WRITER)(event(1))
-    found = Decoder(reader, KnownSchemas({WRITER: SCHEMA})).decode(value)
+    found = Decoder(reader, KnownSchemas({WRITER: SCHEMA}), TOPIC.subject).decode(value)
     assert found["event_time"] == round(event(1)["event_time"].timestamp() * 1000)
 
 
@@ -78,7 +78,7 @@ def test_a_field_is_found_by_its_alias() -> None:
 
 @pytest.mark.parametrize("name", ["__value_schema_id", "trace-id"])
 def test_an_id_in_a_header_is_named_where_the_value_has_none(name: str) -> None:
-    decoder = Decoder(SCHEMA, KnownSchemas({WRITER: SCHEMA}))
+    decoder = Decoder(SCHEMA, KnownSchemas({WRITER: SCHEMA}), TOPIC.subject)
     value = encoder(SCHEMA, WRITER)(event(1))
     (without, [(_, guid)]) = without_prefix(value)
     headers = [("trace-id", b"\xff"), (name, guid)]
@@ -125,7 +125,7 @@ def test_what_the_registry_has_and_no_record_can_be_read_with_is_named(schema: S
     registry = Registry("http://127.0.0.1:9")
     registry._client = Client(schema)  # noqa: SLF001
     with pytest.raises(Undecodable, match=words) as refused:
-        Decoder(SCHEMA, registry).decode(encoder(SCHEMA, WRITER)(event(1)))
+        Decoder(SCHEMA, registry, TOPIC.subject).decode(encoder(SCHEMA, WRITER)(event(1)))
     assert refused.value.error_class == named
     if named in ("NotAvro", "SchemaReferences"):
         with pytest.raises(UnreadableSchema):

@@ -7,22 +7,29 @@ import java.util.Map;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.RestService;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SchemaReference;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SchemaString;
+import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.entities.SubjectVersion;
 import org.apache.flink.avro.registry.confluent.shaded.io.confluent.kafka.schemaregistry.client.rest.exceptions.RestClientException;
-import org.apache.flink.avro.shaded.org.apache.avro.AvroRuntimeException;
+import org.apache.flink.avro.shaded.com.fasterxml.jackson.core.type.TypeReference;
 import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 
-/** A reader for each schema id, asked of the registry once. Ids without one are kept too, with the reason, for half a minute. */
+/**
+ * A reader for each schema id of one subject, asked of the registry once. An id that is refused is kept too, for half a minute: it may
+ * be registered by then.
+ */
 class WriterSchemas {
-    private static final long FORGET_MS = 30_000;
+    private static final long FORGET_REFUSED_MS = 30_000;
     private static final int MAX_REFUSED = 10_000;
+    private static final int MAX_KNOWN = 1_000;
     private static final long GIVE_UP_MS = 30_000;
+    private static final TypeReference<List<SubjectVersion>> VERSIONS = new TypeReference<>() {};
 
     private final RestService registry;
+    private final String subject;
     private final Schema wanted;
     private final Map<Integer, StrictReader> readers = new HashMap<>();
     private final Map<Integer, Refused> refused = new HashMap<>();
 
-    private record Refused(Poison why, long sinceMs) {}
+    private record Refused(Poison why, long since) {}
 
     /** The registry does not answer, or not as a registry does. Waiting helps; the record is not to blame. */
     static class RegistryDown extends IOException {
@@ -33,19 +40,23 @@ class WriterSchemas {
 
     WriterSchemas(String url, String subject, Schema wanted) throws IOException {
         this.registry = new RestService(url);
+        if (System.getenv(RegistryLogin.VARIABLE) != null) {
+            registry.setBasicAuthCredentialProvider(new RegistryLogin());
+        }
+        this.subject = subject;
         this.wanted = wanted;
         // Known schemas then flow while the registry is down.
-        for (int version : versions(subject)) {
+        for (int version : versions()) {
             var known = ask(() -> registry.getVersion(subject, version));
             try {
-                readers.put(known.getId(), reader(known.getId(), known.getSchemaType(), known.getSchema(), known.getReferences()));
+                keep(known.getId(), avro(known.getId(), known.getSchemaType(), known.getSchema(), known.getReferences()));
             } catch (Poison error) {
-                refuse(known.getId(), error); // its records are poison, and no reason not to read the others
+                refuse(known.getId(), error); // its records are dead letters, and the others' are none
             }
         }
     }
 
-    private List<Integer> versions(String subject) throws IOException {
+    private List<Integer> versions() throws IOException {
         try {
             return ask(() -> registry.getAllVersions(subject));
         } catch (Poison error) {
@@ -60,53 +71,82 @@ class WriterSchemas {
 
     private StrictReader learn(int id) throws IOException {
         Refused known = refused.get(id);
-        if (known != null && System.currentTimeMillis() - known.sinceMs < FORGET_MS) {
+        if (known != null && System.currentTimeMillis() - known.since < FORGET_REFUSED_MS) {
             throw known.why;
         }
-        Poison unknown = new Poison("UnknownSchema", "the registry has no schema of the id " + Integer.toUnsignedString(id));
         try {
-            if (id < 0) {
-                throw unknown;
-            }
-            SchemaString found = ask(() -> registry.getId(id));
-            StrictReader reader = reader(id, found.getSchemaType(), found.getSchemaString(), found.getReferences());
-            readers.put(id, reader);
-            return reader;
+            return keep(id, writer(id));
         } catch (Poison error) {
-            throw refuse(id, error.kind.equals(unknown.kind) ? unknown : error);
+            refuse(id, error);
+            throw error;
         }
     }
 
-    private Poison refuse(int id, Poison why) {
-        if (refused.size() >= MAX_REFUSED) {
-            refused.clear();
+    private Schema writer(int id) throws IOException {
+        if (id < 0) {
+            throw unknown(id);
         }
-        refused.put(id, new Refused(why, System.currentTimeMillis()));
-        return why;
+        SchemaString found;
+        try {
+            found = ask(() -> registry.getId(id));
+        } catch (Poison error) {
+            throw unknown(id);
+        }
+        Schema writer = avro(id, found.getSchemaType(), found.getSchemaString(), found.getReferences());
+        if (!isOfSubject(id)) {
+            throw new Poison("OtherSubject", "schema " + id + " is not of the subject " + subject);
+        }
+        return writer;
     }
 
-    /** A reader of what the registry has by an id; Poison where records cannot be read with that. */
-    private StrictReader reader(int id, String type, String text, List<SchemaReference> references) {
+    /** The schema of an id; Poison where records cannot be read with it. */
+    private Schema avro(int id, String type, String text, List<SchemaReference> references) {
         if (type != null && !type.equals("AVRO")) {
             throw new Poison("NotAvro", "schema " + id + " is of the type " + type);
         }
         if (references != null && !references.isEmpty()) {
             throw new Poison("SchemaReferences", "schema " + id + " refers to schemas of other subjects, which are not read with it");
         }
-        Schema writer;
-        try {
-            writer = new Schema.Parser().parse(text);
-        } catch (AvroRuntimeException error) {
-            throw new Poison("NotAvro", "schema " + id + " is no Avro schema by itself");
-        }
+        Schema writer = SchemaLimits.parse(id, text);
         if (writer.getType() != Schema.Type.RECORD || !wanted.getFullName().equals(writer.getFullName())) {
             throw new Poison("OtherRecord", "schema " + id + " is not of " + wanted.getFullName());
+        }
+        return writer;
+    }
+
+    /** Whether the id is of a version of the subject, also of one that is deleted: records outlive versions. */
+    private boolean isOfSubject(int id) throws IOException {
+        try {
+            return ask(() -> registry.httpRequest("/schemas/ids/" + id + "/versions?deleted=true", "GET", null,
+                    RestService.DEFAULT_REQUEST_PROPERTIES, VERSIONS))
+                    .stream().anyMatch(version -> subject.equals(version.getSubject()));
+        } catch (Poison error) {
+            return false;
+        }
+    }
+
+    private StrictReader keep(int id, Schema writer) {
+        if (readers.size() >= MAX_KNOWN) {
+            readers.clear();
         }
         String other = LogicalTimes.other(writer, wanted);
         if (other != null) {
             throw new Poison("OtherLogicalType", "in schema " + id + " " + other + ": it would be another time");
         }
-        return new StrictReader(writer, wanted);
+        StrictReader reader = new StrictReader(writer, wanted);
+        readers.put(id, reader);
+        return reader;
+    }
+
+    private void refuse(int id, Poison why) {
+        if (refused.size() >= MAX_REFUSED) {
+            refused.clear();
+        }
+        refused.put(id, new Refused(why, System.currentTimeMillis()));
+    }
+
+    private static Poison unknown(int id) {
+        return new Poison("UnknownSchema", "the registry has no schema of the id " + Integer.toUnsignedString(id));
     }
 
     private interface Question<T> {
@@ -122,6 +162,10 @@ class WriterSchemas {
             } catch (RestClientException error) {
                 if (error.getStatus() == 404) {
                     throw new Poison("UnknownSchema", "the registry does not know it");
+                }
+                if (error.getStatus() == 401 || error.getStatus() == 403) {
+                    throw new RegistryDown("The schema registry does not let the jobs in: task managers take the login from "
+                            + RegistryLogin.VARIABLE + ", user:password", error);
                 }
                 pauseOrGiveUp(giveUp, pause, error);
             } catch (IOException error) {
