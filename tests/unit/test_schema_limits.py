@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from shardlake.avro import registry as kinds
 from shardlake.avro.codec import Decoder, Undecodable, encoder
-from shardlake.avro.registry import AVRO, NO_RECORD, TOO_LARGE, Registry
+from shardlake.avro.registry import Registry
 from shardlake.avro.wire import header
 from shardlake.errors import BadInput
 from shardlake.pipeline import Pipeline
@@ -107,7 +108,7 @@ def test_a_record_whose_schema_is_too_large_is_undecodable_and_others_are_read()
         value = encoder(reader, 1)({"f1": "a"})
         assert decode(value) == {"f0": None, "f1": "a"}
         types = {version.schema_id: version.type for version in registry.versions("events-value")}
-        assert types == {1: AVRO, 2: TOO_LARGE, 3: TOO_LARGE, 4: NO_RECORD}
+        assert types == {1: kinds.AVRO, 2: kinds.TOO_LARGE, 3: kinds.TOO_LARGE, 4: kinds.NO_RECORD}
 
 
 def test_only_ids_of_the_topic_s_subject_are_read_those_of_deleted_and_of_later_versions_too(
