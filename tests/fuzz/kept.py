@@ -20,6 +20,7 @@ from shardlake.errors import ShardlakeError
 from shardlake.faults import history
 from shardlake.flink.precommitted import precommitted
 from shardlake.flink.resume import LastEnd, latest_event_times, splits_in
+from shardlake.folders import running_stack
 from shardlake.lake.evidence import Evidence
 from shardlake.lake.files import seen
 from shardlake.lake.migrate import sizes
@@ -27,7 +28,6 @@ from shardlake.lake.sent import _table
 from shardlake.ledger import Ledger, LedgerFile, Run
 from shardlake.load.result import Capacities, Result
 from shardlake.pipeline import Pipeline
-from shardlake.settings import running_stack
 from shardlake.shards.record_file import read_all
 from shardlake.topic_ids import Noted
 from tests.fuzz.spoiling import spoiled
