@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -137,13 +137,14 @@ def main() -> None:
             decoder = stack.enter_context(jobs_decoder.started(run.folder))
             running[jobs_decoder.NAME] = jobs_decoder.tries(Random(chance.getrandbits(64)), decoder)
         until = time.monotonic() + chosen.seconds
-        while time.monotonic() < until:
-            for kind in only:
-                end = min(until, time.monotonic() + SLICE_SECONDS * SHARES.get(kind, 1.0))
-                if kind in running:
-                    spoil(run, kind, running[kind], end)
-                while kind in DRAWN and time.monotonic() < end:
-                    draw(run, kind, chance.getrandbits(64), end)
+        with suppress(KeyboardInterrupt):  # what came of the inputs until then is printed all the same
+            while time.monotonic() < until:
+                for kind in only:
+                    end = min(until, time.monotonic() + SLICE_SECONDS * SHARES.get(kind, 1.0))
+                    if kind in running:
+                        spoil(run, kind, running[kind], end)
+                    while kind in DRAWN and time.monotonic() < end:
+                        draw(run, kind, chance.getrandbits(64), end)
     run.print()
     if run.faults:
         sys.stdout.write(
