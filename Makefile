@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises fuzz test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test-slow: setup ## minutes each, and in neither of the two: faults, full disks,
 
 test-promises: setup ## plant a fault in each of twenty promises, and see a test turn red: half an hour
 	@$(BIN)/python -m tests.planted.promises $(PROMISES)
+
+fuzz: setup ## spoiled lines, values, headers, files and queries, without a broker: FUZZ_ARGS='--seconds 1800 --seed 7'
+	@$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 test-integration: setup ## those in containers alone
 	@$(BIN)/pytest -m integration $(PYTEST_ARGS)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
+from shardlake.terminal import visible
 
 SAY_EVERY_SECONDS = 5
 
@@ -37,7 +38,7 @@ class Traffic(RecordProcessor):
         """One line of totals."""
         self.said = time.monotonic()
         totals = ", ".join(
-            f"{name} {n:,} ({self.bytes[name] / 1e6:.1f} MB)" for name, n in self.requests.most_common(4)
+            f"{visible(name)} {n:,} ({self.bytes[name] / 1e6:.1f} MB)" for name, n in self.requests.most_common(4)
         )
         sys.stdout.write(f"{self.shard_id}: {totals or 'nothing yet'}\n")
         sys.stdout.flush()

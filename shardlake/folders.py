@@ -37,7 +37,17 @@ def cache_folder() -> Path:
 def running_stack(state: Path) -> dict[str, Any]:
     """What the stack that was started last says of itself, {} where there is none."""
     try:
-        found: dict[str, Any] = json.loads((state / STACK_FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        found = json.loads((state / STACK_FILE).read_text())
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
-    return found
+    # The file is replaced as a whole: one that is damaged is no running stack's.
+    return found if _is_stack(found) else {}
+
+
+def _is_stack(found: Any) -> bool:
+    """Tell whether those parts are mappings whose parts are asked for."""
+    if not isinstance(found, dict):
+        return False
+    servers = found.get("servers", {})
+    is_whole = isinstance(servers, dict) and isinstance(found.get("settings", {}), dict)
+    return is_whole and all(isinstance(server, dict) for server in servers.values())

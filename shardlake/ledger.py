@@ -29,12 +29,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import xxhash
 
 from shardlake.durable import OWNER_ALONE, make_folder, sync_folder, write_durably
 from shardlake.errors import BadInput
+from shardlake.kept_json import Count, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,19 +81,17 @@ class Run:
 
     topic: str
     topic_id: str
-    starts: dict[int, int]
+    starts: dict[int, Count]
     began: float
 
     @classmethod
     def read(cls, folder: Path) -> Run:
         """Raises BadInput where the folder is no run's."""
         try:
-            found = json.loads((folder / RUN_FILE).read_text())
+            return parsed((folder / RUN_FILE).read_text(), cls)
         except (OSError, ValueError) as error:
             msg = f"{folder} is not the folder of a run: it has no {RUN_FILE} that can be read."
             raise BadInput(msg, "`shardlake produce --ledger DIR` makes one.") from error
-        starts = {int(partition): offset for partition, offset in found["starts"].items()}
-        return cls(found["topic"], found["topic_id"], starts, found["began"])
 
     def join(self, folder: Path) -> Run:
         """Write it where the folder is new, else the run that is there already. Raises BadInput where that one is of
@@ -248,42 +247,79 @@ class LedgerFile:
         return f"{name}:{self.numbers[sequence]}" if name else f"event {self.numbers[sequence]}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Header:
+    version: Literal[1]
+    producer: str
+    topic: str
+    topic_id: str
+    began: float
+
+
 def read(path: Path) -> LedgerFile:
-    """The whole blocks of a ledger. Raises BadInput where it does not begin as one."""
+    """The whole blocks of a ledger. Raises BadInput where it does not begin as one, or its blocks contradict."""
+    try:
+        return _read(path)
+    except (ValueError, LookupError, struct.error) as error:
+        msg = f"{path} is damaged: {error}."
+        raise BadInput(msg, "Its blocks are whole, but not as a producer writes them: take it from a copy.") from error
+
+
+def _read(path: Path) -> LedgerFile:
     import numpy as np
 
     content = memoryview(path.read_bytes())
-    header: dict[str, Any] = {}
-    sources: dict[int, str] = {}
+    header: _Header | None = None
+    sources: list[str] = []
     types = {kind: np.dtype(row) for kind, row in _ROWS.items()}
     rows: dict[bytes, list[Column]] = {kind: [np.empty(0, row)] for kind, row in types.items()}
     source_ids: list[Column] = [np.empty(0, np.uint32)]
     has_ended, end = False, 0
     for kind, payload, after in _blocks(content):
-        if not header and kind != b"H":
-            break
+        if header is None:
+            if kind != b"H":
+                break
+            header, end = _header(path, bytes(payload)), after
+            continue
         end = after
-        if kind == b"H":
-            header = json.loads(bytes(payload))
-        elif kind == b"S":
-            sources[_SOURCE.unpack_from(payload)[0]] = bytes(payload[_SOURCE.size :]).decode()
+        if kind == b"S":
+            if _SOURCE.unpack_from(payload)[0] != len(sources):
+                raise ValueError("its sources are not numbered one after the other")
+            sources.append(bytes(payload[_SOURCE.size :]).decode())
         elif kind == b"E":
             has_ended = True
         elif kind == b"I":
             rows[kind].append(np.frombuffer(payload, types[kind], offset=_SOURCE.size))
             source_ids.append(np.full(len(rows[kind][-1]), _SOURCE.unpack_from(payload)[0], np.uint32))
-        else:
+        elif kind in rows:
             rows[kind].append(np.frombuffer(payload, types[kind]))
-    if not header or header["version"] != VERSION:
-        raise BadInput(f"{path} is no ledger.", f"`produce --ledger` writes them, version {VERSION}.")
+        else:
+            raise ValueError(f"it has a block of the kind {kind!r}")
+    if header is None:
+        raise _no_ledger(path)
     intents, places, failed, unknown = (np.concatenate(rows[kind]) for kind in (b"I", b"A", b"F", b"U"))
+    of_sources = np.concatenate(source_ids)
+    if len(of_sources) and of_sources.max() >= len(sources):
+        raise ValueError("it has events of a source that it does not name")
+    if any(len(one) and one["sequence"].max() >= len(intents) for one in (places, failed, unknown)):
+        raise ValueError("it has reports of events that it does not have")
     return LedgerFile(
-        path, header["producer"], header["topic"], header["topic_id"], header["began"],
-        tuple(sources.get(number, "") for number in range(max(sources, default=0) + 1)),
-        np.ascontiguousarray(intents["digest"]), np.concatenate(source_ids), intents["number"],
+        path, header.producer, header.topic, header.topic_id, header.began, tuple(sources),
+        np.ascontiguousarray(intents["digest"]), of_sources, intents["number"],
         np.ascontiguousarray(places["sequence"]), np.ascontiguousarray(places["partition"]),
         np.ascontiguousarray(places["offset"]), failed["sequence"], unknown["sequence"], has_ended, len(content) - end,
     )  # fmt: skip
+
+
+def _header(path: Path, payload: bytes) -> _Header:
+    try:
+        return parsed(payload, _Header)
+    except ValueError as error:
+        raise _no_ledger(path) from error
+
+
+def _no_ledger(path: Path) -> BadInput:
+    return BadInput(f"{path} is no ledger.", f"`produce --ledger` writes them, version {VERSION}.")
 
 
 def of_run(*runs: Path) -> list[LedgerFile]:

@@ -76,7 +76,7 @@ class Pipeline:
         try:
             tables = tomllib.loads(source.read_text())
             topics = {name: Topic(name=name, **table) for name, table in tables.items()}
-        except (tomllib.TOMLDecodeError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             msg = f"{source} cannot be read: {error}."
             raise BadInput(msg, f"A topic's settings are: {', '.join(Topic.__slots__[1:])}.") from error
         for topic in topics.values():
@@ -148,7 +148,7 @@ class Pipeline:
 def _read_schema(path: Path) -> dict[str, Any]:
     try:
         schema = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{path} is not JSON: {error}."
         raise BadInput(msg) from error
     if not isinstance(schema, dict) or schema.get("type") != "record":

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from shardlake.errors import BadInput
+from shardlake.kept_json import Count, parsed
 from shardlake.storage import Folder, write_whole
 
 FILE = "topics.json"
@@ -54,14 +56,23 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    id: str
+    noted: str
+    firsts: dict[int, Count] = field(default_factory=dict)
+
+
 def read(file: Folder) -> dict[str, Noted]:
-    """What is noted, by the topic's name; {} where there is no such file."""
+    """What is noted, by the topic's name; {} where there is no such file. Raises BadInput where it is damaged."""
     if not file.exists():
         return {}
-    return {
-        name: Noted(one["id"], one["noted"], {int(number): first for number, first in one.get("firsts", {}).items()})
-        for name, one in json.loads(file.read_text()).items()
-    }
+    try:
+        notes = parsed(file.read_text(), dict[str, _Kept])
+    except ValueError as error:
+        msg = f"{file} is damaged: {error}."
+        raise BadInput(msg, "Put it back. Without it, today's topics are taken for those of before.") from error
+    return {name: Noted(one.id, one.noted, one.firsts) for name, one in notes.items()}
 
 
 def write(file: Folder, notes: Mapping[str, Noted]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,11 +86,11 @@ def show(
     from shardlake.redrive.letters import check_topic
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
-    partition, _, number = offset.rpartition(":")
-    if not (number.isascii() and number.isdigit() and (partition or "0").isdigit()):
+    place = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,18})", offset, re.ASCII)
+    if place is None:
         raise BadInput(f"{offset!r} is no offset.", "Write it as 17, or as PARTITION:OFFSET.")
     check_topic(pipeline, settings.kafka_bootstrap_servers, topic)
-    show_letter(pipeline, settings, topic, int(partition or 0), int(number), bytes_, json=json)
+    show_letter(pipeline, settings, topic, int(place[1] or 0), int(place[2]), bytes_, json=json)
 
 
 @app.command()

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from shardlake.kept_json import parsed
+
 FILE = "history.jsonl"
 
 Entry = dict[str, Any]
@@ -46,7 +48,7 @@ def read(run: Path) -> list[Entry]:
     found: list[Entry] = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:  # torn: whoever wrote it was killed
+            found.append(parsed(line, dict[str, Any]))
+        except ValueError:  # torn: whoever wrote it was killed
             continue
     return found

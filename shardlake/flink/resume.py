@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from shardlake.errors import BadInput
 from shardlake.flink.inserts import Jobs
 from shardlake.flink.submit import Start
+from shardlake.kept_json import Count, parsed
 from shardlake.settings import Settings
 from shardlake.storage import Folder, as_url, beside, check, find, is_remote, open_folder, write_whole
 
@@ -43,13 +44,18 @@ class LastEnd:
     how: str
     savepoint: str
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
-    closed: dict[str, dict[str, int]] = field(default_factory=dict)
+    closed: dict[str, dict[str, Count]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Folder) -> LastEnd | None:
-        """None where it has never been ended."""
+        """None where it has never been ended. Raises BadInput where the file is damaged."""
         path = folder / "last.json"
-        return cls(**json.loads(path.read_text())) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return parsed(path.read_text(), cls)
+        except ValueError as error:
+            raise BadInput(f"{path}, which says how the jobs ended, is damaged: {error}.", REWIND) from error
 
     def write(self, folder: Folder) -> None:
         """Kept before anybody is told that the job has ended."""

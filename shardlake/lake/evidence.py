@@ -38,6 +38,7 @@ from shardlake.counted import counted
 from shardlake.dead_letter import DeadLetter
 from shardlake.durable import OWNER_ALONE, sync_tree, write_durably
 from shardlake.errors import BadInput, Unavailable
+from shardlake.kept_json import Count, parsed
 from shardlake.lake.masks import Masks
 from shardlake.lake.reread import EVENT, NULL, POISON, STATES, Judge, Share, read_share
 from shardlake.ledger import digest
@@ -74,19 +75,19 @@ class Evidence:
 
     topic: str
     topic_id: str
-    first: dict[int, int]
-    end: dict[int, int]
-    starts: dict[int, int]
-    covered: dict[int, int]
-    events: int
-    poison: int
-    nulls: int
-    dead_letters: int
+    first: dict[int, Count]
+    end: dict[int, Count]
+    starts: dict[int, Count]
+    covered: dict[int, Count]
+    events: Count
+    poison: Count
+    nulls: Count
+    dead_letters: Count
     key_ids: list[str]
     uncompared: list[str]
     collected: float
     seconds: float
-    folder: Path
+    folder: Path = Path()
 
     @classmethod
     def load(cls, folder: Path, topic: str | None = None) -> Evidence:
@@ -95,15 +96,13 @@ class Evidence:
         Raises BadInput where the folder holds no whole evidence, or evidence of another topic than `topic`.
         """
         try:
-            found = json.loads((folder / FILE).read_text())
+            found = replace(parsed((folder / FILE).read_text(), cls), folder=folder)
         except (OSError, ValueError) as error:
             msg = f"{folder} holds no evidence of a topic: it has no {FILE} that can be read."
             raise BadInput(msg, "Run `shardlake verify` while the stack is up: it reads the topic again.") from error
-        if topic not in (None, found["topic"]):
-            raise BadInput(f"{folder} holds evidence of {found['topic']}, not of {topic}.")
-        for name in ("first", "end", "starts", "covered"):
-            found[name] = {int(partition): offset for partition, offset in found[name].items()}
-        return cls(**found, folder=folder)
+        if topic not in (None, found.topic):
+            raise BadInput(f"{folder} holds evidence of {found.topic}, not of {topic}.")
+        return found
 
     @property
     def topic_files(self) -> str:

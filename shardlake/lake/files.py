@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from shardlake.lake.written import Written
 from shardlake.storage import Folder, find, is_remote
 
 SEEN_FILE = "visible.txt"
+SEEN = re.compile("([0-9]{1,18}) (.+)")
 READERS = 8
 """Footers that are read at once where the lake is in S3."""
 
@@ -74,8 +76,9 @@ def sizes_of(lake: Folder) -> dict[str, int]:
 def seen(run: Path) -> dict[str, int]:
     """The files that were seen in the lake while the run went on, with their sizes in bytes."""
     try:
-        lines = (run / SEEN_FILE).read_text().splitlines()
+        lines = (run / SEEN_FILE).read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return {}
-    pairs = (line.split(" ", 1) for line in lines if " " in line)
-    return {name: int(size) for size, name in pairs}
+    # A line that is torn, as where the process was killed that wrote it, names no file.
+    found = (SEEN.fullmatch(line) for line in lines)
+    return {one[2]: int(one[1]) for one in found if one}

@@ -19,19 +19,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shardlake.counted import counted
 from shardlake.durable import sync_tree
-from shardlake.errors import ShardlakeError
+from shardlake.errors import BadInput, ShardlakeError
+from shardlake.kept_json import Count, parsed
 from shardlake.lake.query import database
 from shardlake.lake.remote import open_file
 from shardlake.lake.sql import quoted
 from shardlake.lake.tables import MIGRATING, VISIBLE, LakeTable
 from shardlake.storage import Folder, find, is_remote, move, remove, write_whole
 
+T = TypeVar("T")
 DONE = ".migrated"
 TYPES = {"BIGINT": pa.int64(), "FLOAT": pa.float32(), "DOUBLE": pa.float64()}
 WIDER = {
@@ -85,9 +88,16 @@ def sizes(lake: Folder) -> dict[str, tuple[int, int]]:
     """Return by path below the lake the bytes of each migrated file: before its first migration, and after its last."""
     found: dict[str, tuple[int, int]] = {}
     for note in find(lake / DONE, "*.json"):
-        for name, (before, after) in json.loads(note.path.read_text()).items():
+        for name, (before, after) in _note(note.path, dict[str, tuple[Count, Count]]).items():
             found[name] = (found.get(name, (before, 0))[0], after)
     return found
+
+
+def _note(note: Folder, kind: type[T]) -> T:
+    try:
+        return parsed(note.read_text(), kind)
+    except ValueError as error:
+        raise BadInput(f"The note of a migration is damaged: {note}: {error}.", "Put it back.") from error
 
 
 def migrate(lake: Folder, tables: list[LakeTable], say: Callable[[str], None]) -> Iterator[Migrated]:
@@ -124,7 +134,7 @@ class _Left:
 
     @classmethod
     def read(cls, note: Folder) -> _Left:
-        return cls(**json.loads(note.read_text()))
+        return _note(note, cls)
 
     def write(self, note: Folder) -> None:
         write_whole(note, json.dumps(asdict(self)))

@@ -25,6 +25,7 @@ from shardlake.lake.tables import LakeTable, Range
 from shardlake.storage import Folder, failure, is_remote
 
 EVERYTHING = Range()
+EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta.resolution
 THREADS = 2
 REMOTE_THREADS = 8
 """They wait for answers most of the time."""
@@ -196,11 +197,14 @@ def _range(filters: str | list[str], column: str) -> Range:
             match = COMPARISON.fullmatch(part)
             if match is None or match[1] != column:
                 continue
-            moment = datetime.fromisoformat(match[3]).replace(tzinfo=UTC)
+            try:
+                moment = datetime.fromisoformat(match[3]).replace(tzinfo=UTC)
+            except ValueError:  # 'infinity', and the years before 1 and after 9999, which DuckDB has
+                continue
             if match[2] in (">", ">=", "="):
                 within = Range(max(filter(None, (within.start, moment))), within.end)
             if match[2] in ("<", "<=", "="):
-                last = moment - timedelta.resolution if match[2] == "<" else moment
+                last = max(moment, EARLIEST) - timedelta.resolution if match[2] == "<" else moment
                 within = Range(within.start, min(filter(None, (within.end, last))))
     return within
 

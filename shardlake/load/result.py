@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shardlake.errors import BadInput
+from shardlake.kept_json import FirstVersion, parsed
 
 RESULT_FILE = "load.json"
 SAMPLES_FILE = "samples.jsonl"
@@ -137,16 +138,10 @@ class Result:
     def read(cls, folder: Path) -> Result:
         """Raises BadInput where the folder holds none that can be read."""
         try:
-            found = json.loads((folder / RESULT_FILE).read_text())
-            if found.pop("version") != VERSION:
-                raise ValueError(f"it is not of version {VERSION}")
-            schedule = found.pop("schedule")
-            found["schedule"] = schedule and Schedule(**{**schedule, "slip": Latency(**schedule["slip"])})
-            found["latencies"] = {name: Latency(**one) for name, one in found["latencies"].items()}
-            for name, kind in (("lag", Slope), ("usage", Usage), ("handlers", Handler), ("acts", Act)):
-                found[name] = [kind(**one) for one in found[name]]
-            return cls(**found)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            content = (folder / RESULT_FILE).read_text()
+            parsed(content, FirstVersion)
+            return parsed(content, cls)
+        except (OSError, ValueError) as error:
             msg = f"{folder} holds no run of load: its {RESULT_FILE} cannot be read ({error})."
             raise BadInput(msg, "`shardlake load --report FOLDER` makes one.") from error
 
@@ -168,7 +163,7 @@ def read_samples(folder: Path) -> list[Sample]:
     found = []
     for line in (folder / SAMPLES_FILE).read_text().splitlines():
         try:
-            found.append(Sample(**json.loads(line)))
+            found.append(parsed(line, Sample))
         except ValueError:
             break
     return found
@@ -233,16 +228,9 @@ class Capacities:
     def read(cls, folder: Path) -> Capacities:
         """Raises BadInput where the folder holds none that can be read."""
         try:
-            found = json.loads((folder / CAPACITY_FILE).read_text())
-            if found.pop("version") != VERSION:
-                raise ValueError(f"it is not of version {VERSION}")
-            found["found"] = [_capacity(one) for one in found["found"]]
-            return cls(**found)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            content = (folder / CAPACITY_FILE).read_text()
+            parsed(content, FirstVersion)
+            return parsed(content, cls)
+        except (OSError, ValueError) as error:
             msg = f"{folder} holds no search for capacity: its {CAPACITY_FILE} cannot be read ({error})."
             raise BadInput(msg, "`shardlake load --find-max --report FOLDER` makes one.") from error
-
-
-def _capacity(found: dict[str, Any]) -> Capacity:
-    probes = [Probe(**{**one, "slope": one["slope"] and Slope(**one["slope"])}) for one in found.pop("probes")]
-    return Capacity(**{**found, "bounds": tuple(found["bounds"]), "probes": probes})

@@ -15,7 +15,7 @@ from shardlake.avro.registry import Registry
 from shardlake.errors import BadInput
 from shardlake.pipeline import Pipeline, Topic
 from shardlake.produce.delivery import Acknowledged, Delivery
-from shardlake.produce.lines import Line, read
+from shardlake.produce.lines import Line, read, text_of
 
 if TYPE_CHECKING:
     from shardlake.ledger import Place
@@ -132,7 +132,7 @@ def from_file(
     is kept while reading; `say` gets a warning as soon as a line needs one.
     """
     times = Times(event_time, count, say)
-    service = Path(name).name.split(".")[0]
+    service = text_of(Path(name).name).split(".")[0]
     shift = _shift(name, as_event, str(event_time)) if as_now else timedelta(0)
     for line in read(name):
         count.lines += 1

@@ -21,7 +21,7 @@ from shardlake.produce.content import Content, Sent
 from shardlake.produce.delivery import Delivery
 from shardlake.produce.discovery import QUIET_SECONDS, Discovery
 from shardlake.produce.events import Event, Read, Sender, Times
-from shardlake.produce.lines import Line, decoded
+from shardlake.produce.lines import Line, decoded, text_of
 from shardlake.produce.positions import State, StateFile
 from shardlake.produce.tail import Piece
 
@@ -207,13 +207,14 @@ class Follower:
             content.settle(sent)
             return
         self._count.lines += 1
-        place = f"{content.path.name}:{piece.number}"
+        name = text_of(content.path.name)
+        place = f"{name}:{piece.number}"
         if piece.raw is None:
             self._count.refuse(place)
             content.settle(sent)
             return
         line = Line(content.identity, piece.start_bytes, piece.number, decoded(piece.raw))
-        event = self._to.event(line, line.text or "", content.born.name.split(".")[0])
+        event = self._to.event(line, line.text or "", text_of(content.born.name).split(".")[0])
         if not self._to.is_parsed(event):
             self._count.not_parsed(place)
         self._to.times.look(event, place)
@@ -224,7 +225,7 @@ class Follower:
         self._in_flight += 1
         self._in_flight_bytes += size_bytes
         known = partial(self._acknowledged, content, sent, size_bytes)
-        if not self._to.sender.send(event, known, (content.path.name, piece.number)):
+        if not self._to.sender.send(event, known, (name, piece.number)):
             self._count.refuse(place)
             self._acknowledged(content, sent, size_bytes, -1, -1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -27,6 +28,11 @@ class Line:
     offset_bytes: int
     number: int
     text: str | None
+
+
+def text_of(name: str) -> str:
+    """A file's name as text, of which every byte that is not UTF-8 is kept as \\xNN: it stands in events and ids."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def check(name: str) -> None:
@@ -56,7 +62,7 @@ def check(name: str) -> None:
 
 def read(name: str) -> Iterator[Line]:
     """The lines of a checked file, or of standard input, without their ends. Blank lines are left out."""
-    source = "stdin" if name == STDIN else Path(name).name
+    source = "stdin" if name == STDIN else text_of(Path(name).name)
     with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as file:
         yield from _split(file, source)
 

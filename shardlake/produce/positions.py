@@ -12,6 +12,7 @@ from typing import Any
 
 from shardlake.durable import OWNER_ALONE, make_folder, write_durably
 from shardlake.errors import BadInput, Unavailable
+from shardlake.kept_json import Count, FileName, FirstVersion, parsed
 from shardlake.lock import Held, Lock
 
 VERSION = 1
@@ -22,7 +23,7 @@ NEW_STATE = "Give another --state FILE, or delete this one to read every file fr
 class Mark:
     """Bytes of a file by which its content is known again: how many, and their hash."""
 
-    size_bytes: int
+    size_bytes: Count
     digest: str
 
 
@@ -37,12 +38,12 @@ class Place:
     """
 
     identity: str
-    born: str
-    path: str
+    born: FileName
+    path: FileName
     device: int
     inode: int
-    position_bytes: int
-    lines: int
+    position_bytes: Count
+    lines: Count
     head: Mark
     last: Mark
     done: tuple[int, int] = (0, 0)
@@ -58,7 +59,7 @@ class State:
 
     topic: str
     topic_id: str
-    partitions: dict[int, int]
+    partitions: dict[int, Count]
     places: list[Place]
     is_clean: bool
 
@@ -82,11 +83,13 @@ class StateFile:
     def load(self, topic: str, topic_id: str) -> State | None:
         """What was saved, None where nothing was. Raises BadInput where it is damaged or of another topic."""
         try:
-            state = _state(json.loads(self.path.read_text()))
+            content = self.path.read_text()
+            parsed(content, FirstVersion)
+            state = parsed(content, State)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            msg = f"The state file {self.path} is damaged or none of ours ({type(error).__name__})."
+        except (OSError, ValueError) as error:
+            msg = f"The state file {self.path} is damaged or none of ours: {error}."
             raise BadInput(msg, NEW_STATE) from error
         if state.topic != topic:
             msg = f"The state file {self.path} is of the topic {state.topic}, not of {topic}."
@@ -109,21 +112,3 @@ class StateFile:
 
 def _members(one: State | Place | Mark) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__slots__}
-
-
-def _state(found: dict[str, Any]) -> State:
-    if found.pop("version") != VERSION:
-        raise ValueError
-    places = [
-        Place(
-            **{
-                **place,
-                "head": Mark(**place["head"]),
-                "last": Mark(**place["last"]),
-                "done": tuple(place["done"]),
-            }
-        )
-        for place in found.pop("places")
-    ]
-    partitions = {int(partition): int(offset) for partition, offset in found.pop("partitions").items()}
-    return State(partitions=partitions, places=places, **found)

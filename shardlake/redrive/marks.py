@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from pydantic import Field
 
 from shardlake import topics
-from shardlake.dead_letter import DeadLetter
+from shardlake.dead_letter import LATEST_MS, DeadLetter
 from shardlake.errors import Unavailable
 from shardlake.kafka_login import client
+from shardlake.kept_json import parsed
 
 TOPIC = "shardlake.redriven"
 TIMEOUT_SECONDS = 15
@@ -30,7 +32,7 @@ PATIENCE_SECONDS = 90
 class Mark:
     """When it was redriven, and where to: a place in a topic, or a consumer. `topic_id` is the source topic's."""
 
-    at_ms: int
+    at_ms: Annotated[int, Field(ge=0, le=LATEST_MS)]
     to: str
     topic_id: str
 
@@ -42,8 +44,8 @@ class Mark:
     def from_json(cls, text: bytes) -> Mark | None:
         """None where it is no mark of ours."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError):
+            return parsed(text, cls)
+        except ValueError:
             return None
 
 

@@ -12,7 +12,9 @@ from shardlake.errors import BadInput
 from shardlake.redrive.letters import Letter
 from shardlake.shards.processor import text_of
 
-SOURCE = re.compile(r"(?P<topic>[^:]+)-(?P<partition>\d{1,9})(?::(?P<first>\d{1,18})(?:-(?P<last>\d{1,18}))?)?")
+SOURCE = re.compile(
+    r"(?P<topic>[^:]+)-(?P<partition>[0-9]{1,9})(?::(?P<first>[0-9]{1,18})(?:-(?P<last>[0-9]{1,18}))?)?"
+)
 
 
 @dataclass(frozen=True, slots=True)

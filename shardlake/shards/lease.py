@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from shardlake.kept_json import Count, parsed
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """`owner` has held the shard since `epoch` began; at `renewed_ms` it had so many records in flight."""
 
     owner: str
-    epoch: int
-    in_flight: int
-    renewed_ms: int
+    epoch: Count
+    in_flight: Count
+    renewed_ms: Count
 
     def to_metadata(self) -> str:
         """As it is committed."""
@@ -27,6 +29,6 @@ class Lease:
     def from_metadata(cls, metadata: str | None) -> Lease | None:
         """None where somebody else has committed."""
         try:
-            return cls(**json.loads(metadata or ""))
-        except (ValueError, TypeError):
+            return parsed(metadata or "", cls)
+        except ValueError:
             return None

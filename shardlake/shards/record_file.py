@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from shardlake.errors import BadInput
 from shardlake.shards.processor import Record
 
 SUFFIX = ".records"
+LINE = re.compile(rb"([0-9]{20}) ([0-9]{1,10}) ([A-Za-z0-9._-]+) ([0-9]{1,19}) (?:=(.*))?\n")
 
 
 class RecordFile:
@@ -60,8 +63,11 @@ def read_lines(folder: Path) -> Iterator[Line]:
         for line in heapq.merge(*files):
             if not line.endswith(b"\n"):
                 continue
-            at_ns, process, shard, number, key = line[:-1].split(b" ", 4)
-            yield Line(int(at_ns), int(process), shard.decode(), int(number), key[1:] if key else None)
+            match = LINE.fullmatch(line)
+            if match is None:
+                raise BadInput(f"A file of records in {folder} is damaged.", "Leave it out: a line of it is none.")
+            at_ns, process, shard, number, key = match.groups()
+            yield Line(int(at_ns), int(process), shard.decode(), int(number), key)
 
 
 def read_all(folder: Path) -> Iterator[tuple[str, bytes | None, int]]:

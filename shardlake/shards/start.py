@@ -54,7 +54,8 @@ class InitialPosition:
             return cls(kind)
         if kind is Kind.AT_TIMESTAMP:
             return cls(kind, since_ms=milliseconds(rest))
-        found = [re.fullmatch(rf"{re.escape(topic)}-(\d+):(\d+)", part.strip()) for part in rest.split(",")]
+        form = re.compile(rf"{re.escape(topic)}-([0-9]{{1,9}}):([0-9]{{1,18}})")
+        found = [form.fullmatch(part.strip()) for part in rest.split(",")]
         if not all(found):
             msg = f"{rest!r} names no sequence numbers."
             raise BadInput(msg, f"Write them as AFTER_SEQUENCE_NUMBER={topic}-0:41,{topic}-1:17.")

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +207,41 @@ def test_a_full_disk_is_named_with_the_ledger(tmp_path: Path, monkeypatch: pytes
         ledger.flush()
     assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(ledger.path))
     assert ledger.path.stat().st_size == size
+
+
+def block(kind: bytes, payload: bytes) -> bytes:
+    """A whole block, whatever it says."""
+    return struct.pack("<4sc3xII", b"SLk1", kind, len(payload), zlib.crc32(payload)) + payload
+
+
+INTENT = struct.pack("<IQQ", 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        block(b"S", struct.pack("<I", 2**32 - 1) + b"a.log"),
+        block(b"S", struct.pack("<I", 0) + b"\xff"),
+        block(b"S", b"\x00"),
+        block(b"I", INTENT),  # of a source that is not named
+        block(b"I", INTENT[:-1]),
+        block(b"A", struct.pack("<Qiq", 5, 0, 0)),  # of an event that is not there
+        block(b"F", struct.pack("<Q", 2**63)),
+        block(b"U", b"\x00"),
+        block(b"X", b""),
+        block(b"H", b"{}"),
+    ],
+)
+def test_blocks_that_contradict_each_other_are_refused(tmp_path: Path, blocks: bytes) -> None:
+    path = Ledger(tmp_path, "p", "topic", "id").path
+    path.write_bytes(path.read_bytes() + blocks)
+    with pytest.raises(BadInput, match=r"p\.ledger is damaged"):
+        read(path)
+
+
+@pytest.mark.parametrize("header", [b"{}", b"7", b"\xff", b'{"version": 1}', b'{"version": 2}'])
+def test_a_header_that_is_none_makes_no_ledger(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "p.ledger"
+    path.write_bytes(block(b"H", header))
+    with pytest.raises(BadInput, match=r"p\.ledger is no ledger"):
+        read(path)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from producers.log_lines import is_parsed, reader
+from shardlake.avro.codec import encoder
 from shardlake.errors import BadInput
+from shardlake.pipeline import Pipeline
+from shardlake.produce.events import Read, from_file
 from shardlake.produce.lines import MAX_LINE_BYTES, Line, check, read
+from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 
@@ -21,6 +27,16 @@ def test_lines_have_their_place_and_keep_bytes_that_are_no_utf8(tmp_path: Path) 
         Line("a.log", 6, 3, "caf\\xe9"),
         Line("a.log", 11, 4, "last without an end"),
     ]
+
+
+def test_a_name_that_is_not_utf_8_is_text_in_events(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.log")
+    path.write_text("a line\n")
+    assert [line.source for line in read(str(path))] == ["caf\\xe9.log"]
+    ((place, event),) = from_file(str(path), reader(), is_parsed, "event_time", False, Read(), lambda _: None)
+    assert place == ("caf\\xe9.log", 1)
+    assert event["service"] == "caf\\xe9"
+    assert encoder(Pipeline.load(ROOT).schemas["app_log"], 1)(event)
 
 
 @pytest.mark.parametrize("end", [b"\n", b""])

@@ -8,10 +8,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rich.table import Table
 
+from consumers.traffic import Traffic
 from shardlake import patience
 from shardlake.cli import stack
 from shardlake.cli.lag import lag_table
@@ -174,3 +178,14 @@ def test_no_text_is_an_emoji(show: Callable[[str], None], capsys: pytest.Capture
     show("fd00:a:1::1 :smile:")
     said = capsys.readouterr()
     assert said.out + said.err == "fd00:a:1::1 :smile:\n"
+
+
+def test_a_service_does_not_steer_the_terminal_of_its_consumer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    traffic = Traffic()
+    traffic.initialize("app-logs-0")
+    record: Any = SimpleNamespace(data={"service": "a\x1b]52;c;YQ==\x07", "response_bytes": 1_500_000})
+    traffic.process_records([record], Mock())
+    traffic.say()
+    assert capsys.readouterr().out == "app-logs-0: a\\x1b]52;c;YQ==\\x07 1 (1.5 MB)\n"

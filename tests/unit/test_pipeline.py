@@ -65,13 +65,22 @@ def test_what_is_wrong_in_topics_toml_is_named(tmp_path: Path, old: str, new: st
     assert "topics.toml" in refused.value.message
 
 
+@pytest.mark.parametrize("content", [b"# \xff", b"a = " + b"[" * 100_000, b"a = 1"])
+def test_topics_that_are_no_toml_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "topics.toml").write_bytes(content)
+    with pytest.raises(BadInput, match=r"topics\.toml cannot be read"):
+        Pipeline.load(tmp_path)
+
+
 def test_a_folder_that_is_no_pipeline_and_a_schema_that_is_no_json_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is not a pipeline"):
         Pipeline.load(tmp_path)
     folder = copy_pipeline(tmp_path / "p", partitions=4)
-    (folder / "schemas" / "app_log.avsc").write_text("{")
-    with pytest.raises(BadInput, match=r"app_log\.avsc is not JSON"):
-        Pipeline.load(folder)
+    for content in (b"{", b'"\xff"', b"[" * 100_000):
+        (folder / "schemas" / "app_log.avsc").write_bytes(content)
+        with pytest.raises(BadInput, match=r"app_log\.avsc is not JSON"):
+            Pipeline.load(folder)
 
 
 def test_an_id_that_the_lake_does_not_keep_as_it_is_is_refused(tmp_path: Path) -> None:

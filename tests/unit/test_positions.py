@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,13 +27,38 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"version": 2}', '{"version": 1, "topic": "app-logs"}', "\xff"]
+    "content",
+    ["", "{", "[]", "7", "{}", '{"version": 2}', '{"version": 1, "topic": "app-logs"}', "\xff", "[" * 100_000],
 )
 def test_a_damaged_state_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(BadInput, match=r"state\.json is damaged") as raised:
         StateFile(tmp_path / "state.json").load("app-logs", "uuid")
     assert "--state" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("position_bytes", -1), ("position_bytes", 2**63), ("position_bytes", "x"), ("lines", None), ("identity", []),
+        ("born", None), ("path", {}), ("device", "x"), ("head", {"size_bytes": 1.5, "digest": "ab"}), ("done", 5),
+    ],
+)  # fmt: skip
+def test_a_place_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    file = StateFile(tmp_path / "state.json")
+    file.save(STATE)
+    saved = json.loads(file.path.read_text())
+    saved["places"][0][name] = value
+    file.path.write_text(json.dumps(saved))
+    with pytest.raises(BadInput, match=rf"state\.json is damaged.*{name}"):
+        file.load("app-logs", "uuid")
+
+
+def test_a_file_whose_name_is_not_utf_8_is_found_again(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state.json")
+    state = replace(STATE, places=[replace(PLACE, born="/caf\udce9.log", path="/caf\udce9.log")])
+    file.save(state)
+    assert file.load("app-logs", "uuid") == state
 
 
 @pytest.mark.parametrize(("topic", "topic_id"), [("other", "uuid"), ("app-logs", "made anew")])

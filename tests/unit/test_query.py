@@ -66,6 +66,12 @@ def count(tables: list[LakeTable], where: str) -> tuple[int, TableRead]:
         ("hour = '03'", 10, 6),
         ("service = 'event_time >= ''2030-01-01''::TIMESTAMP'", 0, 6),
         ("event_time + INTERVAL 1 HOUR > '2026-11-01 04:00'", 9, 6),
+        # Times that DuckDB has and Python has not leave out no file.
+        ("event_time < 'infinity' AND event_time >= '2026-11-01 03:00'", 10, 1),
+        ("event_time > '-infinity'", 60, 6),
+        ("event_time <= '12026-01-01'", 60, 6),
+        ("event_time >= '0044-03-15 (BC)'", 60, 6),
+        ("event_time < '0001-01-01'", 0, 0),
     ],
 )
 def test_a_range_reads_only_its_hours(tables: list[LakeTable], where: str, rows: int, hours: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import Message
 
+from shardlake.cli.dlq import show
 from shardlake.cli.dlq_tables import by_class, hex_dump
 from shardlake.dead_letter import DeadLetter
 from shardlake.errors import BadInput, Unavailable
@@ -21,6 +23,7 @@ from shardlake.shards.contract import Failure
 from shardlake.shards.handler import Consumer, Form, Handler
 from shardlake.shards.processor import Checkpointer, PartialFailure, Record, RecordProcessor
 from shardlake.shards.start import milliseconds
+from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
 
@@ -69,7 +72,9 @@ def test_filters(selection: Selection, offsets: list[int]) -> None:
     assert [one.offset for one in letters if selection.takes(one)] == offsets
 
 
-@pytest.mark.parametrize("text", ["", "app-logs", "app-logs-x", "app-logs-0:", "app-logs-0:4-", "app-logs-0:4-3", "-0"])
+@pytest.mark.parametrize(
+    "text", ["", "app-logs", "app-logs-x", "app-logs-\u0663", "app-logs-0:", "app-logs-0:4-", "app-logs-0:4-3", "-0"]
+)
 def test_a_source_with_a_slip_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         Source.read(text)
@@ -225,3 +230,10 @@ def test_marks_count_for_their_topic_and_not_for_one_made_anew() -> None:
         Message(topic="shardlake.redriven", key=b"a.dlq/a/0/5", value=None),
     ]
     assert list(counting(messages, "a.dlq", lambda _: "now")) == ["a.dlq/a/0/1"]
+
+
+@pytest.mark.parametrize("offset", ["", "x", "1:", "\u00b2:1", "1:\u00b2", "9" * 5000, "9999999999:1"])
+def test_an_offset_to_show_that_is_none_is_refused(offset: str) -> None:
+    context: Any = SimpleNamespace(obj=SimpleNamespace(pipeline=ROOT))
+    with pytest.raises(BadInput, match="is no offset"):
+        show(context, "app-logs.dlq", offset)

@@ -72,6 +72,9 @@ def test_positions_are_read_as_kinesis_writes_them() -> None:
         ("AFTER_SEQUENCE_NUMBER", "names no sequence numbers"),
         ("AFTER_SEQUENCE_NUMBER=u-0:4", "names no sequence numbers"),
         ("AFTER_SEQUENCE_NUMBER=t-0:4,t-1", "names no sequence numbers"),
+        (f"AFTER_SEQUENCE_NUMBER=t-0:{'9' * 5000}", "names no sequence numbers"),
+        ("AFTER_SEQUENCE_NUMBER=t-9999999999:4", "names no sequence numbers"),
+        ("AFTER_SEQUENCE_NUMBER=t-\u0663:4", "names no sequence numbers"),
     ],
 )
 def test_a_position_that_is_none_is_refused(text: str, words: str) -> None:
