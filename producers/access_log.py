@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
 
+from shardlake.formats.times import MONTHS
+
 QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 """Possessive: nothing that a quoted text has taken is tried again, which is half of the parser's time."""
 LINE = re.compile(
@@ -23,10 +25,6 @@ LINE = re.compile(
     r"(?: (?:rt=)?(?P<latency>[0-9]{1,15}(?:\.[0-9]{1,15})?|-))?\s*"
 )
 REQUEST = re.compile(r"([A-Z][A-Z-]*) (\S+)(?: HTTP/\d(?:\.\d)?)?")
-MONTHS = {
-    name: n
-    for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
-}
 
 
 def parse_line(line: str) -> dict[str, Any] | None:

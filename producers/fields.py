@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from producers.clock import Clock
+from shardlake.formats.clock import Clock
 
 LEVELS = {
     "TRACE": ("trace", "finest", "finer", "verbose"),
@@ -19,6 +19,11 @@ LEVELS = {
     "FATAL": ("fatal", "critical", "crit", "alert", "emerg", "emergency", "panic"),
 }
 LEVEL_OF = {word: level for level, words in LEVELS.items() for word in words}
+IN_TEXT = [word for word in LEVEL_OF if word not in ("fine", "finer", "finest", "log", "verbose", "alert")]
+LEVEL_WORDS = "|".join(
+    sorted({form for word in IN_TEXT for form in (word, word.upper(), word.capitalize())}, key=len, reverse=True)
+)
+"""A pattern of levels as text has them; some words are levels only where a format says so."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_UNITS_PER_SECOND = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
 """A number below the first is seconds (until the year 5138), below the second milliseconds (from 1973), and so on."""

@@ -1,7 +1,7 @@
 """JSON lines: an object a line, as structured loggers write them.
 
 A field of the event is taken from the first member that is there and fits; names with dots are also looked up in
-objects within (`http.response.status_code`). What fits no field stays, as JSON, at the end of `message`.
+objects within (`http.response.status_code`). What fits no field stays in `attributes`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from producers import fields
-from producers.clock import Clock
 from shardlake.errors import BadInput
+from shardlake.formats.clock import Clock
 
 Parser = Callable[[str], dict[str, Any] | None]
 Fitting = dict[str, Callable[[Any], Any]]
@@ -78,8 +78,7 @@ def _parse(line: str, names: dict[str, tuple[str, ...]], fits: Fitting) -> dict[
                 break
     if not event:
         return None
-    message = fields.with_rest(event.get("message"), rest)
-    return event if message is None else event | {"message": message}
+    return event | {"attributes": rest} if rest else event
 
 
 def _find(found: Any, member: str) -> Any:

@@ -4,8 +4,8 @@
     [<PRI>]Mmm dd hh:mm:ss HOST TAG[PID]: MESSAGE                              RFC 3164
     [<PRI>]2026-11-03T12:00:00.123456+01:00 HOST TAG[PID]: MESSAGE             rsyslog's and Debian's form of it
 
-PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data follow
-the message as JSON; the facility is not kept. RFC 3164 names neither year nor zone. The log's clock says both; without
+PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data are
+attributes; the facility is not kept. RFC 3164 names neither year nor zone. The log's clock says both; without
 one the year is the latest that does not put the line more than a day ahead, and the time is taken as UTC.
 """
 
@@ -16,14 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from producers import fields
-from producers.access_log import MONTHS
-from producers.clock import Clock
+from shardlake.formats import times
+from shardlake.formats.clock import Clock
 
 SEVERITIES = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
 PRIORITY_MAXIMUM = 191
-YEARS_BACK = 8
-"""The longest way between two 29ths of February."""
-AHEAD = timedelta(days=1)
+LEAP_YEAR = 2000
 
 RFC5424 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?1 (?P<time>-|\d{4}-\d\d-\d\dT\S+) (?P<host>\S{1,255}) "
@@ -86,7 +84,8 @@ def _event(
         "service": app,
         "host": host,
         "level": SEVERITIES[int(pri) % 8] if pri else None,
-        "message": fields.with_rest(message or None, rest),
+        "message": message or None,
+        "attributes": rest or None,
     }
     return {name: value for name, value in event.items() if value is not None}
 
@@ -105,19 +104,13 @@ def _parameters(text: str) -> dict[str, Any]:
 
 
 def _in_year(month: str, day: int, time: str, now: datetime, clock: Clock) -> datetime | None:
-    if month not in MONTHS:
+    if month not in times.MONTHS:
         return None
     hour, minute, second = (int(part) for part in time.split(":"))
     leap_second = second == 60
-    latest_first = range(now.year + 1, now.year - YEARS_BACK - 1, -1)
-    for year in latest_first if clock.year is None else [clock.year]:
-        try:
-            local = datetime(year, MONTHS[month], day, hour, minute, second - leap_second)  # noqa: DTZ001
-        except ValueError:
-            continue
-        if clock.year is not None or local.replace(tzinfo=clock.zone) <= now + AHEAD:
-            try:
-                return clock.utc(local) + timedelta(seconds=leap_second)
-            except OverflowError:  # in UTC it lies after the year 9999
-                return None
-    return None
+    try:
+        local = datetime(LEAP_YEAR, times.MONTHS[month], day, hour, minute, second - leap_second)  # noqa: DTZ001
+        found = times.in_year(local, now, clock)
+        return None if found is None else found + timedelta(seconds=leap_second)
+    except (ValueError, OverflowError):  # OverflowError: in UTC it lies after the year 9999
+        return None

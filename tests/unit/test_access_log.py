@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from producers.access_log import parse_line
-from producers.log_lines import event, is_parsed
+from producers.log_lines import is_parsed, reader
 from shardlake.produce.lines import Line
 from tests.support import ROOT
 
@@ -79,15 +79,16 @@ def test_what_is_no_access_log_line_is_left_to_others(line: str) -> None:
 
 def test_a_line_that_no_parser_takes_is_kept_whole() -> None:
     line = Line("app.log", 17, 2, "something else")
-    found = event(line, "something else", "app")
+    found = reader()(line, "something else", "app")
     assert found == {"event_id": found["event_id"], "service": "app", "raw": "something else"}
     assert not is_parsed(found)
 
 
 def test_the_same_line_at_the_same_place_has_the_same_id_and_another_place_another() -> None:
     here, there = Line("a.log", 0, 1, "x"), Line("a.log", 2, 2, "x")
-    assert event(here, "x", "s")["event_id"] == event(here, "x", "other")["event_id"]
-    assert event(here, "x", "s")["event_id"] != event(there, "x", "s")["event_id"]
+    read = reader()
+    assert read(here, "x", "s")["event_id"] == read(here, "x", "other")["event_id"]
+    assert read(here, "x", "s")["event_id"] != read(there, "x", "s")["event_id"]
 
 
 def test_every_line_of_a_real_log_is_parsed() -> None:

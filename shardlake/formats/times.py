@@ -1,0 +1,201 @@
+"""Times as log lines write them: layouts in the words of `strptime`, as `%d/%b/%Y:%H:%M:%S %z`.
+
+    %Y %y %m %d %b %a %H %M %S   as strptime; a day may be ` 3`, an hour of one digit is allowed, a second may be 60
+    %f   the fraction behind the seconds with its mark, as `.123`, `,123` or `:123`; the fraction may be missing
+    %z   a zone: Z, UTC, GMT, +01:00, +0100, +01 or ` +01:00`; the zone may be missing
+    %s   seconds since 1970, with or without a fraction
+    iso  ISO 8601, with a space, a T or an underscore between date and time; fraction and zone may be missing
+
+A layout without a year takes the clock's year, else the latest that does not put the time more than a day ahead. A
+layout without a day yields a `datetime.time`: the caller knows the day.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, time, timedelta, timezone
+from functools import lru_cache
+
+from shardlake.errors import BadInput
+from shardlake.formats.clock import Clock
+
+Moment = datetime | time
+Read = Callable[[str], Moment | None]
+
+ISO = "iso"
+ISO_PATTERN = (
+    r"\d{4}-\d\d-\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|UTC|GMT| UTC| GMT| ?[+-]\d\d:?\d\d)?(?:\[[\w/+-]+\])?"
+)
+MONTHS = {
+    name: n
+    for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
+}
+PATTERNS = {
+    "Y": r"(?P<Y>\d{4})",
+    "y": r"(?P<y>\d\d)",
+    "m": r"(?P<m>\d\d)",
+    "d": r"(?P<d>[ 0-3]?\d)",
+    "b": rf"(?P<b>{'|'.join(MONTHS)})",
+    "a": "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)",
+    "H": r"(?P<H>\d\d?)",
+    "M": r"(?P<M>\d\d)",
+    "S": r"(?P<S>\d\d)",
+    "f": r"(?:[.,:](?P<f>\d{1,9}))?",
+    "z": r"(?P<z>Z| ?(?:UTC|GMT)| ?[+-]\d\d(?::?\d\d)?)?",
+    "s": r"(?P<s>\d{9,10})(?:\.(?P<sf>\d{1,9}))?",
+    "%": "%",
+}
+DIRECTIVE = re.compile(r"%(.)")
+NAMED = re.compile(r"\?P<\w+>")
+YEARS_BACK = 8
+"""The longest way between two 29ths of February."""
+AHEAD = timedelta(days=1)
+KEPT_SECONDS = 4096
+"""So many whole seconds are kept as read: a log has many lines a second, or comes back to them."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def reads(layouts: Sequence[str], clock: Clock, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Read:
+    """Return the function that reads a time in any of the layouts by the clock; the function returns None where a text
+    is no such time. Raises BadInput for a layout that is none."""
+    each = [_iso(clock) if layout == ISO else _read(layout, clock, now) for layout in layouts]
+    if len(each) == 1:
+        return each[0]
+
+    def read(text: str) -> Moment | None:
+        return next((moment for one in each if (moment := one(text)) is not None), None)
+
+    return read
+
+
+def pattern(layouts: Sequence[str]) -> str:
+    """The layouts as one regular expression without named groups."""
+    each = [ISO_PATTERN if layout == ISO else NAMED.sub("?:", _pattern(layout)) for layout in layouts]
+    return each[0] if len(each) == 1 else f"(?:{'|'.join(each)})"
+
+
+def in_year(local: datetime, now: datetime, clock: Clock) -> datetime | None:
+    """The instant of a local time whose year is not known; the year of `local` is not looked at."""
+    for year in range(now.year + 1, now.year - YEARS_BACK - 1, -1) if clock.year is None else [clock.year]:
+        try:
+            found = local.replace(year=year)
+        except ValueError:
+            continue
+        if clock.year is not None or found.replace(tzinfo=clock.zone) <= now + AHEAD:
+            return clock.utc(found)
+    return None
+
+
+def on_day(moment: time, near: datetime | None, now: datetime, clock: Clock) -> datetime:
+    """The instant of a time of day: the nearest to `near`, which is a time of the same log, else the latest that is not
+    more than an hour ahead of now."""
+    about = (near or now).astimezone(clock.zone)
+    if moment.tzinfo is not None:
+        moment = moment.replace(tzinfo=None)
+    days = [clock.utc(datetime.combine(about.date() + timedelta(days=days), moment)) for days in (-1, 0, 1)]
+    if near is not None:
+        return min(days, key=lambda day: abs(day - near))
+    return max(day for day in days if day <= now + timedelta(hours=1))
+
+
+def _pattern(layout: str) -> str:
+    parts, end = [], 0
+    for match in DIRECTIVE.finditer(layout):
+        if match[1] not in PATTERNS:
+            msg = f"The time layout {layout!r} has a directive that is not known: {match[0]}."
+            raise BadInput(msg, f"There is: {', '.join(f'%{letter}' for letter in PATTERNS)}, or iso alone.")
+        parts += [re.escape(layout[end : match.start()]), PATTERNS[match[1]]]
+        end = match.end()
+    return "".join([*parts, re.escape(layout[end:])])
+
+
+def _iso(clock: Clock) -> Read:
+    def read(text: str) -> Moment | None:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            other = _as_iso(text)
+            if other is None:
+                return None
+            moment, leap = other
+            moment += leap
+        try:
+            return clock.utc(moment) if moment.tzinfo is None else moment.astimezone(UTC)
+        except OverflowError:  # in UTC it lies before the first year or after the last
+            return None
+
+    return read
+
+
+def _as_iso(text: str) -> tuple[datetime, timedelta] | None:
+    """A time that differs from what `fromisoformat` takes by a second 60, a name of UTC or a space before the zone."""
+    text = text.partition("[")[0].replace("UTC", "Z").replace("GMT", "Z")
+    text = text[:10] + "T" + text[11:].replace(" ", "")
+    leap = timedelta(0)
+    if text[16:19] == ":60":
+        text, leap = f"{text[:16]}:59{text[19:]}", timedelta(seconds=1)
+    try:
+        return datetime.fromisoformat(text), leap
+    except ValueError:
+        return None
+
+
+def _read(layout: str, clock: Clock, now: Callable[[], datetime]) -> Read:
+    fits = re.compile(_pattern(layout)).fullmatch
+    has = set(DIRECTIVE.findall(layout))
+
+    def whole(text: str) -> Moment | None:
+        match = fits(text)
+        if match is None:
+            return None
+        part = {name: int(value) for name, value in match.groupdict().items() if value and name not in "bzf"}
+        if "s" in has:
+            return EPOCH + timedelta(seconds=part["s"])
+        month = MONTHS[match["b"]] if "b" in has else part.get("m", 1)
+        leap = timedelta(seconds=part.get("S") == 60)
+        clock_time = time(part["H"], part["M"], min(part["S"], 59) if part.get("S", 0) <= 60 else part["S"])
+        if "d" not in has:
+            return clock_time
+        year = part["Y"] if "Y" in has else 2000 + part["y"] if "y" in has else None
+        local = datetime.combine(datetime(year or 2000, month, part["d"]), clock_time)  # noqa: DTZ001
+        zone = match["z"] if "z" in has else None
+        if zone:
+            moment: datetime | None = (local if year else local.replace(year=now().year)).replace(tzinfo=_zone(zone))
+            return moment.astimezone(UTC) + leap if moment else None
+        moment = clock.utc(local) if year else in_year(local, now(), clock)
+        return None if moment is None else moment + leap
+
+    kept = lru_cache(KEPT_SECONDS)(whole)
+
+    def read(text: str) -> Moment | None:
+        match = fits(text)
+        if match is None:
+            return None
+        fraction = match.group("f") if "f" in has else match.group("sf") if "s" in has else None
+        if fraction is None:
+            return _or_none(kept, text)
+        start, end = match.span("f" if "f" in has else "sf")
+        moment = _or_none(kept, text[: start - 1] + text[end:])
+        microseconds = int(fraction[:6].ljust(6, "0"))
+        if moment is None:
+            return None
+        return moment.replace(microsecond=microseconds)
+
+    return read
+
+
+def _or_none(read: Read, text: str) -> Moment | None:
+    try:
+        return read(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone(text: str) -> timezone:
+    text = text.strip()
+    if text in ("Z", "UTC", "GMT"):
+        return UTC
+    digits = text[1:].replace(":", "").ljust(4, "0")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return timezone(-offset if text[0] == "-" else offset)
