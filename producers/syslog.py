@@ -1,7 +1,7 @@
 """Syslog lines: RFC 5424, and what RFC 3164 describes, as daemons write both to files.
 
     [<PRI>]1 TIMESTAMP HOST APP PROCID MSGID STRUCTURED-DATA [MESSAGE]         RFC 5424
-    [<PRI>]Mmm dd hh:mm:ss HOST TAG[PID]: MESSAGE                              RFC 3164
+    [<PRI>]Mmm dd [yyyy] hh:mm:ss[.fff] [ZONE] HOST TAG[PID]: MESSAGE          RFC 3164, and what daemons add to it
     [<PRI>]2026-11-03T12:00:00.123456+01:00 HOST TAG[PID]: MESSAGE             rsyslog's and Debian's form of it
 
 PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data are
@@ -32,12 +32,23 @@ RFC5424 = re.compile(
 ELEMENT = re.compile(r'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*)\]')
 PARAMETER = re.compile(r' ([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
 ESCAPED = re.compile(r'\\(["\\\]])')
+TAG = r"[^\s:\[\]]{1,48}"
 RFC3164 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?"
-    r"(?:(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]?\d) (?P<clock>\d\d:\d\d:\d\d)|(?P<iso>\d{4}-\d\d-\d\dT\S+)) "
-    r"(?P<host>[\w.:%-]+) (?P<tag>[^\s:\[\]]{1,48})(?:\[(?P<pid>[^\]\s]+)\])?:(?: ?(?P<message>.*))?",
+    r"(?:(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]?\d) (?:(?P<year>(?:19|20)\d\d) )?(?P<clock>\d\d:\d\d:\d\d)"
+    rf"(?:[.,](?P<fraction>\d{{1,9}}))?(?: ?(?P<zone>Z|[+-]\d\d:?\d\d|{'|'.join(times.ABBREVIATED)})(?= ))?"
+    r"(?: (?P<late_year>(?:19|20)\d\d)(?= ))?|(?P<iso>\d{4}-\d\d-\d\dT\S+)) +"
+    r"(?P<host>[\w.:%-]*[\w%]) +"
+    # A tag has no spaces but for a version (`syslogd 1.4.1:`) and, behind a PRI, where nothing else can stand.
+    rf"(?:(?:(?P<tag>{TAG}(?: \d[\w.]*)?|-- {TAG})|(?P<words>{TAG}(?: {TAG}){{1,3}}))"
+    r"(?:\[(?P<pid>[^\]\s]+)\](?: (?=\())?)?(?::|(?<=\] ))(?P<space> ?)(?P<message>.*)|"
+    r"(?P<repeated>(?:last )?message repeated \d+ times?.*))",
     re.DOTALL,
 )
+NO_HOSTS = frozenset(
+    {"stdout", "stderr", "last", "trc", "dbg", "inf", "wrn", "ftl", "pnc", "v", "d", "i", "w", "e", "f"}
+)
+"""What stands behind a time where an application wrote the line, as level words do."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -58,22 +69,31 @@ def parse_5424(line: str) -> dict[str, Any] | None:
 
 
 def parse_3164(line: str, now: datetime | None = None, clock: Clock | None = None) -> dict[str, Any] | None:
-    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year where the log's clock has
-    none."""
+    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year where neither the line nor the
+    log's clock has one."""
     match = RFC3164.fullmatch(line)
-    # An application's own `2026-11-03T12:00:00Z INFO Shop: started` is not from a host named INFO.
-    if match is None or not _is_priority(match["pri"]) or fields.level(match["host"]):
+    if match is None or not _is_priority(match["pri"]) or not _is_from_a_daemon(match):
         return None
     if match["iso"]:
         event_time = fields.time(match["iso"], clock)
     else:
-        event_time = _in_year(
-            match["month"], int(match["day"]), match["clock"], now or datetime.now(UTC), clock or Clock()
-        )
+        event_time = _time(match, now or datetime.now(UTC), clock or Clock())
     if event_time is None:
         return None
     rest = {"pid": match["pid"]} if match["pid"] else {}
-    return _event(event_time, match["pri"], match["host"], match["tag"], match["message"], rest)
+    tag, message = match["tag"] or match["words"], match["repeated"] or match["message"]
+    return _event(event_time, match["pri"], match["host"], tag, message, rest)
+
+
+def _is_from_a_daemon(match: re.Match[str]) -> bool:
+    """Tell a daemon's line from an application's own, as `2026-11-03T12:00:00Z INFO Shop: started`, where no host is
+    named INFO, and `TIME 4711 ERROR: started`, where no service is named ERROR."""
+    host, tag = match["host"], match["tag"] or match["words"]
+    if fields.level(host) or host.lower() in NO_HOSTS or (tag and fields.level(tag)):
+        return False
+    if match["words"] and match["pri"] is None:
+        return False
+    return not match["iso"] or not match["message"] or match["space"] == " " or match["pri"] is not None
 
 
 def _event(
@@ -103,14 +123,20 @@ def _parameters(text: str) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def _in_year(month: str, day: int, time: str, now: datetime, clock: Clock) -> datetime | None:
-    if month not in times.MONTHS:
+def _time(match: re.Match[str], now: datetime, clock: Clock) -> datetime | None:
+    if match["month"] not in times.MONTHS:
         return None
-    hour, minute, second = (int(part) for part in time.split(":"))
+    hour, minute, second = (int(part) for part in match["clock"].split(":"))
     leap_second = second == 60
+    microsecond = int((match["fraction"] or "")[:6].ljust(6, "0"))
+    year = match["year"] or match["late_year"]
+    zone = Clock(times.zone_of(match["zone"]), clock.year) if match["zone"] else clock
     try:
-        local = datetime(LEAP_YEAR, times.MONTHS[month], day, hour, minute, second - leap_second)  # noqa: DTZ001
-        found = times.in_year(local, now, clock)
+        local = datetime(  # noqa: DTZ001
+            int(year or LEAP_YEAR), times.MONTHS[match["month"]], int(match["day"]), hour, minute,
+            second - leap_second, microsecond,
+        )  # fmt: skip
+        found = zone.utc(local) if year else times.in_year(local, now, zone)
         return None if found is None else found + timedelta(seconds=leap_second)
     except (ValueError, OverflowError):  # OverflowError: in UTC it lies after the year 9999
         return None

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ Parser = Callable[[str], Named | None]
 
 DEFAULT_ORDER = 50
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+AGAIN = re.compile(r"_\d+$")
+"""A part that is in several branches of a pattern is `level_2` in the second: a name is there once."""
 PLACE = re.compile(r"\{([a-z_]+)\}")
 OWN = frozenset({"title", "time", "pattern", "parser", "levels", "continues", "order", "general", "sample", "where"})
 SAMPLES_OWN = frozenset({"line", "year"})
@@ -103,7 +106,7 @@ def parser_of(pattern: str, layouts: Sequence[str], clock: Clock, level: Callabl
     """Return the parser of a regular expression with named groups, as Format.parser does."""
     compiled = re.compile(pattern, re.DOTALL)
     fits = compiled.fullmatch
-    names = {index: name for name, index in compiled.groupindex.items()}
+    names = {index: AGAIN.sub("", name) for name, index in compiled.groupindex.items()}
     ordered = [names.get(index, "") for index in range(1, compiled.groups + 1)]
     read_time = times.reads(layouts, clock)
 
@@ -164,9 +167,8 @@ def _format(name: str, table: dict[str, Any], level_words: str) -> Format:
     layouts = tuple(_list(table.get("time", times.ISO)))
     levels = dict(table.get("levels", {}))
     words = "|".join(re.escape(word) for word in sorted(levels, key=len, reverse=True)) if levels else level_words
-    places = {"time": f"(?P<time>{times.pattern(layouts)})", "level": f"(?P<level>{words})"}
     written = tuple(_list(table.get("pattern", [])))
-    parts = tuple(_filled(part, places) for part in written)
+    parts = _filled(list(written), {"time": times.pattern(layouts), "level": words})
     pattern = re.compile("".join(parts))
     if "parser" not in table and not pattern.groupindex:
         msg = "Its pattern has no named group."
@@ -188,11 +190,16 @@ def _list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _filled(part: str, places: Mapping[str, str]) -> str:
+def _filled(parts: list[str], places: Mapping[str, str]) -> tuple[str, ...]:
+    used: Counter[str] = Counter()
+
     def fill(match: re.Match[str]) -> str:
-        if match[1] not in places:
+        name = match[1]
+        if name not in places:
             msg = f"Its pattern has {match[0]}; there is {{time}} and {{level}}."
             raise BadInput(msg)
-        return places[match[1]]
+        used[name] += 1
+        group = name if used[name] == 1 else f"{name}_{used[name]}"
+        return f"(?P<{group}>{places[name]})"
 
-    return PLACE.sub(fill, part)
+    return tuple(PLACE.sub(fill, part) for part in parts)

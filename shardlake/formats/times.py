@@ -2,7 +2,7 @@
 
     %Y %y %m %d %b %a %H %M %S   as strptime; a day may be ` 3`, an hour of one digit is allowed, a second may be 60
     %f   the fraction behind the seconds with its mark, as `.123`, `,123` or `:123`; the fraction may be missing
-    %z   a zone: Z, UTC, GMT, +01:00, +0100, +01 or ` +01:00`; the zone may be missing
+    %z   a zone: Z, UTC, +01:00, +0100, +01, CET or Europe/Berlin, behind a space or not; the zone may be missing
     %s   seconds since 1970, with or without a fraction
     iso  ISO 8601, with a space, a T or an underscore between date and time; fraction and zone may be missing
 
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from shardlake.errors import BadInput
 from shardlake.formats.clock import Clock
@@ -24,12 +25,16 @@ Moment = datetime | time
 Read = Callable[[str], Moment | None]
 
 ISO = "iso"
-ISO_PATTERN = (
-    r"\d{4}-\d\d-\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|UTC|GMT| UTC| GMT| ?[+-]\d\d:?\d\d)?(?:\[[\w/+-]+\])?"
-)
+ABBREVIATED = {
+    "UT": 0, "UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+    "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11,
+}  # fmt: skip
+"""Hours east of UTC. The first are RFC 5322's; a name that means several zones is not among the rest."""
+ZONE = rf"Z| ?(?:{'|'.join(ABBREVIATED)})\b| ?[+-]\d\d(?::?\d\d)?| [A-Z][A-Za-z]+/[A-Za-z_/+-]+"
+ISO_PATTERN = rf"\d{{4}}-\d\d-\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?(?:{ZONE})?"
+ISO_PARTS = re.compile(rf"(\d{{4}}-\d\d-\d\d)[T _](\d\d:\d\d:)(\d\d)(?:[.,](\d+))?({ZONE})?")
 MONTHS = {
-    name: n
-    for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
+    name: n + 1 for n, name in enumerate("JanFebMarAprMayJunJulAugSepOctNovDec"[i : i + 3] for i in range(0, 36, 3))
 }
 PATTERNS = {
     "Y": r"(?P<Y>\d{4})",
@@ -42,7 +47,7 @@ PATTERNS = {
     "M": r"(?P<M>\d\d)",
     "S": r"(?P<S>\d\d)",
     "f": r"(?:[.,:](?P<f>\d{1,9}))?",
-    "z": r"(?P<z>Z| ?(?:UTC|GMT)| ?[+-]\d\d(?::?\d\d)?)?",
+    "z": rf"(?P<z>{ZONE})?",
     "s": r"(?P<s>\d{9,10})(?:\.(?P<sf>\d{1,9}))?",
     "%": "%",
 }
@@ -114,31 +119,23 @@ def _iso(clock: Clock) -> Read:
     def read(text: str) -> Moment | None:
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
-            other = _as_iso(text)
-            if other is None:
-                return None
-            moment, leap = other
-            moment += leap
-        try:
             return clock.utc(moment) if moment.tzinfo is None else moment.astimezone(UTC)
+        except ValueError:
+            return _or_none(slow, text)
         except OverflowError:  # in UTC it lies before the first year or after the last
             return None
 
+    def slow(text: str) -> Moment | None:
+        """Times that `fromisoformat` does not take: a second 60, a zone's name, a space before the zone."""
+        match = ISO_PARTS.fullmatch(text)
+        if match is None:
+            return None
+        date, minute, second, fraction, zone = match.groups()
+        leap = timedelta(seconds=second == "60")
+        moment = datetime.fromisoformat(f"{date}T{minute}{'59' if leap else second}.{(fraction or '0')[:6]:0<6}")
+        return (moment.replace(tzinfo=zone_of(zone)).astimezone(UTC) if zone else clock.utc(moment)) + leap
+
     return read
-
-
-def _as_iso(text: str) -> tuple[datetime, timedelta] | None:
-    """A time that differs from what `fromisoformat` takes by a second 60, a name of UTC or a space before the zone."""
-    text = text.partition("[")[0].replace("UTC", "Z").replace("GMT", "Z")
-    text = text[:10] + "T" + text[11:].replace(" ", "")
-    leap = timedelta(0)
-    if text[16:19] == ":60":
-        text, leap = f"{text[:16]}:59{text[19:]}", timedelta(seconds=1)
-    try:
-        return datetime.fromisoformat(text), leap
-    except ValueError:
-        return None
 
 
 def _read(layout: str, clock: Clock, now: Callable[[], datetime]) -> Read:
@@ -161,7 +158,7 @@ def _read(layout: str, clock: Clock, now: Callable[[], datetime]) -> Read:
         local = datetime.combine(datetime(year or 2000, month, part["d"]), clock_time)  # noqa: DTZ001
         zone = match["z"] if "z" in has else None
         if zone:
-            moment: datetime | None = (local if year else local.replace(year=now().year)).replace(tzinfo=_zone(zone))
+            moment: datetime | None = (local if year else local.replace(year=now().year)).replace(tzinfo=zone_of(zone))
             return moment.astimezone(UTC) + leap if moment else None
         moment = clock.utc(local) if year else in_year(local, now(), clock)
         return None if moment is None else moment + leap
@@ -192,10 +189,16 @@ def _or_none(read: Read, text: str) -> Moment | None:
         return None
 
 
-def _zone(text: str) -> timezone:
+def zone_of(text: str) -> tzinfo:
+    """The zone that a time names behind it. Raises ValueError where there is none of that name."""
     text = text.strip()
-    if text in ("Z", "UTC", "GMT"):
-        return UTC
+    if text in ABBREVIATED or text == "Z":
+        return timezone(timedelta(hours=ABBREVIATED.get(text, 0)))
+    if "/" in text:
+        try:
+            return ZoneInfo(text)
+        except (KeyError, OSError) as error:
+            raise ValueError(text) from error
     digits = text[1:].replace(":", "").ljust(4, "0")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if text[0] == "-" else offset)
