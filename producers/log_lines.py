@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from producers import access_log, fields, json_lines, log_format, syslog
+from producers import access_log, fields, json_lines, log_format, logfmt, syslog
 from producers.app_log import event_fields, fitted
 from producers.guard import Unforeseen
 from shardlake.errors import BadInput
@@ -128,6 +128,7 @@ def _functions(clock: Clock) -> dict[str, Parser]:
         "access_log": access_log.parse_line,
         "syslog_5424": syslog.parse_5424,
         "syslog_3164": partial(syslog.parse_3164, clock=clock),
+        "logfmt": logfmt.parser(clock),
         "json_lines": json_lines.parser(clock=clock),
     }
 
