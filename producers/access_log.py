@@ -1,10 +1,12 @@
 """Access logs: Common and Combined Log Format, with the extensions that carry a latency.
 
-    [vhost:port ]client ident user [time] "request" status bytes[ "referrer" "user agent"][ latency]
+    [vhost[:port] ]client ident user [time] "request" status bytes[ "referrer" "user agent"[ "forwarded for"]][ latency]
 
 The latency is Apache's %D, an integer of microseconds, or nginx's $request_time, seconds with a decimal point, bare
 or as `rt=0.123`. What a line lacks, or writes as `-`, is null. A request that is not METHOD TARGET PROTOCOL is kept
-as the message. A number that no field could hold makes the line none. Source: the Apache HTTP Server's mod_log_config.
+as the message. A number that no field could hold makes the line none. A client may be a list, as X-Forwarded-For has
+one, or stand behind the addresses that were forwarded: the first address is the client. A line that is cut short has
+the fields before the cut. Source: the Apache HTTP Server's mod_log_config.
 """
 
 from __future__ import annotations
@@ -18,34 +20,90 @@ from shardlake.formats.times import MONTHS
 
 QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 """Possessive: nothing that a quoted text has taken is tried again, which is half of the parser's time."""
+ADDRESS = r"[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?"
+CLIENT = r"[\w.:%-]+(?:, ?[\w.:%-]+)*+"
+"""An address or a name, or several, as X-Forwarded-For has them."""
+HEAD = (
+    r"(?:(?P<host>[\w.-]++:\d+) |(?P<site>[A-Za-z][\w-]*(?:\.[\w-]+)+) "
+    rf"(?={ADDRESS} )|(?P<forwarded>{ADDRESS}(?:, ?{ADDRESS})*) (?={ADDRESS} ))?"
+    rf"(?P<client>{CLIENT}) (?:- (?P<user>[^\[\"]+?)|(?P<ident>[^\s\[\"]+) (?P<name>[^\s\[\"]+)) "
+    r"\[(?P<time>[^\]]+)\]"
+)
+"""A user of several words stands behind an ident of `-` alone: else a syslog header, a container's time or a prefix of
+any kind in front would be taken for the client and the line's first fields for the user."""
 LINE = re.compile(
-    r"(?:(?P<host>[\w.-]++:\d+) )?(?P<client>[^\s\"\[]+) (?P<ident>\S+) (?P<user>\S+|[^\[\"]+?) \[(?P<time>[^\]]+)\] "
-    rf"{QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
-    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)})?"
+    HEAD + rf" {QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
+    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)}"
+    rf"(?: {QUOTED.replace('(', '(?P<for>', 1)})?)?"
     r"(?: (?:rt=)?(?P<latency>[0-9]{1,15}(?:\.[0-9]{1,15})?|-))?\s*"
 )
+CUT = re.compile(
+    HEAD + rf"(?: {QUOTED.replace('(', '(?P<request>', 1)}(?: (?P<status>[0-9]{{3}}|-)(?: (?P<bytes>[0-9]{{1,18}}|-)"
+    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)})?)?)?)?(?P<cut> \"[^\"]*| )?"
+)
+"""A line that ends too early, as where a disk was full: the fields before the cut are whole."""
+NO_ATTRIBUTES: dict[str, Any] = {}
 REQUEST = re.compile(r"([A-Z][A-Z-]*) (\S+)(?: HTTP/\d(?:\.\d)?)?")
 
 
 def parse_line(line: str) -> dict[str, Any] | None:
-    """The fields of an access log line, or None where it is none."""
+    """The fields of an access log line, also of one that is cut short, or None where it is none."""
     match = LINE.fullmatch(line)
     if match is None:
-        return None
+        return _cut(line)
     event_time = time(match["time"])
     if event_time is None:
         return None
+    client, host, attributes = _from(match)
     event: dict[str, Any] = {
         "event_time": event_time,
-        "host": match["host"],
-        "client_address": given(match["client"]),
+        "host": host,
+        "client_address": client,
         "status": int(match["status"]) if match["status"] != "-" else None,
         "response_bytes": int(match["bytes"]) if match["bytes"] != "-" else None,
         "referrer": unescaped(match["referrer"]),
         "user_agent": unescaped(match["agent"]),
         "latency_ms": latency_ms(match["latency"]),
     }
+    forwarded = unescaped(match["for"])
+    if forwarded:
+        attributes = attributes | {"forwarded_for": forwarded}
+    if attributes:
+        event["attributes"] = attributes
     return event | request(match["request"])
+
+
+def _cut(line: str) -> dict[str, Any] | None:
+    match = CUT.fullmatch(line)
+    event_time = None if match is None else time(match["time"])
+    if match is None or event_time is None:
+        return None
+    client, host, attributes = _from(match)
+    event: dict[str, Any] = {"event_time": event_time, "host": host, "client_address": client}
+    if match["status"] not in (None, "-"):
+        event["status"] = int(match["status"])
+    if match["bytes"] not in (None, "-"):
+        event["response_bytes"] = int(match["bytes"])
+    if match["referrer"] is not None:
+        event["referrer"] = unescaped(match["referrer"])
+    cut = (match["cut"] or "").strip()
+    if cut:
+        attributes = attributes | {"cut": cut}
+    if attributes:
+        event["attributes"] = attributes
+    return event | (request(match["request"]) if match["request"] is not None else {})
+
+
+def _from(match: re.Match[str]) -> tuple[str | None, str | None, dict[str, Any]]:
+    """The client and the host of a line, and what else the line says of its way."""
+    client, host = given(match["client"]), match["host"] or match["site"]
+    if match["forwarded"] is None and (client is None or "," not in client):
+        return client, host, NO_ATTRIBUTES
+    if match["forwarded"] is None:
+        assert client is not None
+        return client.partition(",")[0], host, {"forwarded_for": client}
+    attributes = {"forwarded_for": match["forwarded"], "proxy_address": client}
+    return match["forwarded"].partition(",")[0], host, attributes
 
 
 def request(line: str) -> dict[str, Any]:

@@ -7,12 +7,14 @@ stays in `attributes`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from producers import members
+from producers.members import Finder, mapped
 from shardlake.formats.clock import Clock
 
+NO_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*+)\\x")
 Parser = Callable[[str], dict[str, Any] | None]
 
 
@@ -22,15 +24,29 @@ def parser(mapping: Sequence[str] = (), clock: Clock | None = None) -> Parser:
 
     Raises BadInput where one is no field of the event.
     """
-    found = members.Finder(members.mapped(mapping), clock or Clock())
+    finder = Finder(mapped(mapping), clock or Clock())
 
     def parse(line: str) -> dict[str, Any] | None:
         if not line.lstrip().startswith("{"):
             return None
         try:
-            rest = json.loads(line)
-        except (ValueError, RecursionError):
+            members = json.loads(line)
+        except RecursionError:
             return None
-        return found.fields(rest)
+        except ValueError:
+            members = _with_odd_bytes(line)
+        return None if members is None else finder.fields(members)
 
     return parse
+
+
+def _with_odd_bytes(line: str) -> dict[str, Any] | None:
+    """The object of a line with `\\xNN`, which JSON does not have: nginx writes quotes so, and the reader of lines
+    bytes that are no UTF-8."""
+    if "\\x" not in line:
+        return None
+    try:
+        members: dict[str, Any] = json.loads(NO_ESCAPE.sub(r"\1\\\\x", line))
+    except (ValueError, RecursionError):
+        return None
+    return members

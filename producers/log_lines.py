@@ -26,6 +26,8 @@ from shardlake.produce.lines import Line
 Parser = Callable[[str], dict[str, Any] | None]
 FOLDER = Path(__file__).parent / "formats"
 AUTO = "auto"
+BYTE_ORDER_MARK = "\ufeff"
+"""Windows begins files so; it is part of a line's bytes, and so of its id, and of no field."""
 MANY_UNPARSED = 0.1
 """A larger share of lines that no format took is warned of."""
 
@@ -45,7 +47,7 @@ class Reader:
 
     def __call__(self, line: Line, text: str, fallback: str) -> dict[str, Any]:
         """The event of a line; `fallback` is its service where neither the line nor an option says one."""
-        parsed = self.recogniser.read(line.source, line.number, text)
+        parsed = self.recogniser.read(line.source, line.number, text.removeprefix(BYTE_ORDER_MARK))
         found = {"raw": text} if parsed is None else event_fields(parsed)
         return {"event_id": id_of(line, text), "service": fallback} | found | self.forced
 
