@@ -21,11 +21,12 @@ from shardlake.formats.times import MONTHS
 QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 """Possessive: nothing that a quoted text has taken is tried again, which is half of the parser's time."""
 ADDRESS = r"[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?"
+NEXT_ADDRESS = r"[0-9A-Fa-f:.]{2,45}(?:%\w{1,15})?"
 CLIENT = r"[\w.:%-]+(?:, ?[\w.:%-]+)*+"
 """An address or a name, or several, as X-Forwarded-For has them."""
 HEAD = (
     r"(?:(?P<host>[\w.-]++:\d+) |(?P<site>[A-Za-z][\w-]*(?:\.[\w-]+)+) "
-    rf"(?={ADDRESS} )|(?P<forwarded>{ADDRESS}(?:, ?{ADDRESS})*) (?={ADDRESS} ))?"
+    rf"(?={NEXT_ADDRESS} )|(?P<forwarded>{ADDRESS}(?:, ?{ADDRESS})*) (?={NEXT_ADDRESS} ))?"
     rf"(?P<client>{CLIENT}) (?:- (?P<user>[^\[\"]+?)|(?P<ident>[^\s\[\"]+) (?P<name>[^\s\[\"]+)) "
     r"\[(?P<time>[^\]]+)\]"
 )

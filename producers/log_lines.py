@@ -6,6 +6,7 @@ the files of `producers/formats`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,7 +18,7 @@ from producers import access_log, fields, json_lines, log_format, logfmt, syslog
 from producers.app_log import event_fields, fitted
 from producers.guard import Unforeseen
 from shardlake.errors import BadInput
-from shardlake.formats import format_file
+from shardlake.formats import format_file, growth, layouts
 from shardlake.formats.clock import Clock
 from shardlake.formats.format_file import Format
 from shardlake.formats.recogniser import Recogniser
@@ -86,14 +87,24 @@ def reader(
     service: str | None = None,
     timezone: str | None = None,
     year: int | None = None,
+    layout: str | None = None,
+    pattern: str | None = None,
 ) -> Reader:
     """Return the function that makes an event of a line.
 
     `service` wins over what the line says. `timezone`, an IANA name or an offset, is that of times that name none, and
-    `year` that of times that have none. Raises BadInput for options that are wrong or do not go together.
+    `year` that of times that have none. `layout` is the string that the application's logging is configured with, and
+    `pattern` a regular expression with named groups. Raises BadInput for options that are wrong or do not go together.
     """
     clock = Clock.of(timezone, year)
-    formats = _chosen(format, log_format_string, mapping, clock)
+    if layout is None and pattern is None:
+        formats = _chosen(format, log_format_string, mapping, clock)
+    else:
+        if format != AUTO or log_format_string is not None or mapping or (layout and pattern):
+            msg = "--layout, --pattern, --log-format, --field and --format each say the format."
+            raise BadInput(msg, "Give one of them.")
+        own = _of_pattern(str(pattern)) if layout is None else layouts.format_of(layout, fields.LEVEL_WORDS)
+        formats = ((own, parser_of(own, clock)),)
     return Reader(formats, {} if service is None else {"service": service}, clock)
 
 
@@ -133,6 +144,16 @@ def _functions(clock: Clock) -> dict[str, Parser]:
         "logfmt": logfmt.parser(clock),
         "json_lines": json_lines.parser(clock=clock),
     }
+
+
+def _of_pattern(pattern: str) -> Format:
+    """The format of lines that fit a regular expression with named groups. Raises BadInput where its time may grow
+    faster than a line."""
+    growth.check(pattern)
+    if not re.compile(pattern).groupindex:
+        msg = f"The pattern {pattern!r} has no named group."
+        raise BadInput(msg, "Name its parts, as (?P<time>…), (?P<level>…) and (?P<message>…).")
+    return Format("pattern", pattern, (pattern,), (pattern,), fields.IN_WORDS)
 
 
 FAMILIES = {"access": ("access",), "syslog": ("syslog_5424", "syslog_3164"), "json": ("json",)}

@@ -11,7 +11,8 @@ from producers.members import NAMES, Finder
 from shardlake.formats.clock import Clock
 
 KEY = r"[A-Za-z_@][\w.@/-]*+"
-LINE = re.compile(rf'(?:{KEY}=(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"]*+)(?:\s++|$))++', re.DOTALL)
+MEMBER = rf'{KEY}=(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^\s"]*+)'
+LINE = re.compile(rf"{MEMBER}(?:\s++{MEMBER})*+\s*+", re.DOTALL)
 PAIR = re.compile(rf'({KEY})=(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)"|([^\s"]*+))', re.DOTALL)
 ESCAPED = re.compile(r'\\(["\\nt])')
 LETTERS = {"n": "\n", "t": "\t"}

@@ -30,7 +30,7 @@ ABBREVIATED = {
     "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11,
 }  # fmt: skip
 """Hours east of UTC. The first are RFC 5322's; a name that means several zones is not among the rest."""
-ZONE = rf"Z| ?(?:{'|'.join(ABBREVIATED)})\b| ?[+-]\d\d(?::?\d\d)?| [A-Z][A-Za-z]+/[A-Za-z_/+-]+"
+ZONE = rf"Z| ?(?:{'|'.join(ABBREVIATED)})\b| ?[+-]\d\d(?::?\d\d)?| [A-Z][A-Za-z]++/[A-Za-z_/+-]++"
 ISO_PATTERN = rf"\d{{4}}-\d\d-\d\d[T _]\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?(?:{ZONE})?"
 ISO_PARTS = re.compile(rf"(\d{{4}}-\d\d-\d\d)[T _](\d\d:\d\d:)(\d\d)(?:[.,](\d+))?({ZONE})?")
 MONTHS = {
