@@ -24,22 +24,29 @@ ADDRESS = r"[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?"
 NEXT_ADDRESS = r"[0-9A-Fa-f:.]{2,45}(?:%\w{1,15})?"
 CLIENT = r"[\w.:%-]+(?:, ?[\w.:%-]+)*+"
 """An address or a name, or several, as X-Forwarded-For has them."""
-HEAD = (
+WAY = (
     r"(?:(?P<host>[\w.-]++:\d+) |(?P<site>[A-Za-z][\w-]*(?:\.[\w-]+)+) "
-    rf"(?={NEXT_ADDRESS} )|(?P<forwarded>{ADDRESS}(?:, ?{ADDRESS})*) (?={NEXT_ADDRESS} ))?"
-    rf"(?P<client>{CLIENT}) (?:- (?P<user>[^\[\"]+?)|(?P<ident>[^\s\[\"]+) (?P<name>[^\s\[\"]+)) "
+    rf"(?={NEXT_ADDRESS} )|(?P<forwarded>{ADDRESS}(?:, ?{ADDRESS})*) (?={NEXT_ADDRESS} ))?(?P<client>{CLIENT}) "
+)
+USER_AND_TIME = (
+    r"(?:- (?P<user>[^\[\"]+?)|(?P<ident>[^\s\[\"]+) (?P<name>[^\s\[\"]+)) "
     r"\[(?P<time>[^\]]+)\]"
 )
 """A user of several words stands behind an ident of `-` alone: else a syslog header, a container's time or a prefix of
 any kind in front would be taken for the client and the line's first fields for the user."""
-LINE = re.compile(
-    HEAD + rf" {QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
+TAIL = (
+    rf" {QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
     rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)}"
     rf"(?: {QUOTED.replace('(', '(?P<for>', 1)})?)?"
     r"(?: (?:rt=)?(?P<latency>[0-9]{1,15}(?:\.[0-9]{1,15})?|-))?\s*"
 )
+LINE = re.compile(rf"(?:(?P<host>[\w.-]++:\d+) )?(?P<client>[\w.:%-]+) {USER_AND_TIME}{TAIL}")
+FORWARDED = re.compile(WAY + USER_AND_TIME + TAIL)
+"""What few lines are: a site without a port, forwarded addresses in front of the client or in its place."""
 CUT = re.compile(
-    HEAD + rf"(?: {QUOTED.replace('(', '(?P<request>', 1)}(?: (?P<status>[0-9]{{3}}|-)(?: (?P<bytes>[0-9]{{1,18}}|-)"
+    WAY
+    + USER_AND_TIME
+    + rf"(?: {QUOTED.replace('(', '(?P<request>', 1)}(?: (?P<status>[0-9]{{3}}|-)(?: (?P<bytes>[0-9]{{1,18}}|-)"
     rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)})?)?)?)?(?P<cut> \"[^\"]*| )?"
 )
 """A line that ends too early, as where a disk was full: the fields before the cut are whole."""
@@ -49,29 +56,46 @@ REQUEST = re.compile(r"([A-Z][A-Z-]*) (\S+)(?: HTTP/\d(?:\.\d)?)?")
 
 def parse_line(line: str) -> dict[str, Any] | None:
     """The fields of an access log line, also of one that is cut short, or None where it is none."""
+    if "[" not in line:
+        return None
     match = LINE.fullmatch(line)
     if match is None:
-        return _cut(line)
-    event_time = time(match["time"])
+        return _rare(line)
+    host, client, _, _, _, clock, asked, status, size, referrer, agent, forwarded, latency = match.groups()
+    event_time = time(clock)
     if event_time is None:
         return None
-    client, host, attributes = _from(match)
-    event: dict[str, Any] = {
+    event = {
         "event_time": event_time,
         "host": host,
-        "client_address": client,
-        "status": int(match["status"]) if match["status"] != "-" else None,
-        "response_bytes": int(match["bytes"]) if match["bytes"] != "-" else None,
-        "referrer": unescaped(match["referrer"]),
-        "user_agent": unescaped(match["agent"]),
-        "latency_ms": latency_ms(match["latency"]),
+        "client_address": given(client),
+        "status": int(status) if status != "-" else None,
+        "response_bytes": int(size) if size != "-" else None,
+        "referrer": unescaped(referrer),
+        "user_agent": unescaped(agent),
+        "latency_ms": latency_ms(latency),
     }
-    forwarded = unescaped(match["for"])
-    if forwarded:
-        attributes = attributes | {"forwarded_for": forwarded}
+    event.update(request(asked))
+    if forwarded is not None and (addresses := unescaped(forwarded)):
+        event["attributes"] = {"forwarded_for": addresses}
+    return event
+
+
+def _rare(line: str) -> dict[str, Any] | None:
+    if '] "' not in line and not line.endswith(("]", "] ")):
+        return None
+    match = FORWARDED.fullmatch(line)
+    if match is None:
+        return _cut(line)
+    client, host, attributes = _from(match)
+    rest = f"{client or '-'} - - {line[match.start('time') - 1 :]}"
+    event = parse_line(rest)
+    if event is None:
+        return None
+    event["host"] = host
     if attributes:
-        event["attributes"] = attributes
-    return event | request(match["request"])
+        event["attributes"] = attributes | event.get("attributes", {})
+    return event
 
 
 def _cut(line: str) -> dict[str, Any] | None:

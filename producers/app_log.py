@@ -20,6 +20,7 @@ SCHEMA = frozenset(
 )  # fmt: skip
 BESIDES = ("logger", "thread", "trace_id", "span_id", "exception")
 """Named by parsers, and no fields of the schema."""
+OUTSIDE = frozenset({*BESIDES, "attributes"})
 
 MILLISECONDS_PER = {"latency_seconds": 1000.0, "latency_us": 0.001, "latency_ns": 0.000_001}
 Fits = Callable[[str], Any]
@@ -57,7 +58,7 @@ def fitted(named: dict[str, Any]) -> dict[str, Any]:
 
 def event_fields(parsed: dict[str, Any]) -> dict[str, Any]:
     """The fields of the schema, with all else as JSON behind the message."""
-    if parsed.keys() <= SCHEMA:
+    if parsed.keys().isdisjoint(OUTSIDE):
         return parsed
     rest = {name: parsed[name] for name in BESIDES if name in parsed} | parsed.get("attributes", {})
     event = {name: value for name, value in parsed.items() if name in SCHEMA}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,10 @@ class Reader:
     def __call__(self, line: Line, text: str, fallback: str) -> dict[str, Any]:
         """The event of a line; `fallback` is its service where neither the line nor an option says one."""
         parsed = self.recogniser.read(line.source, line.number, text.removeprefix(BYTE_ORDER_MARK))
-        found = {"raw": text} if parsed is None else event_fields(parsed)
-        return {"event_id": id_of(line, text), "service": fallback} | found | self.forced
+        event = {"event_id": id_of(line, text), "service": fallback}
+        event.update({"raw": text} if parsed is None else event_fields(parsed))
+        event.update(self.forced)
+        return event
 
     def afresh(self) -> Reader:
         """A reader that has read nothing yet."""
@@ -59,6 +61,10 @@ class Reader:
     def lines(self) -> dict[str, int]:
         """Lines by the format that took them."""
         return self.recogniser.formats()
+
+    def read_lines(self) -> dict[str, int]:
+        """Lines by the format that took them, for a metric: `none` are those of no format."""
+        return {"none": self.recogniser.unparsed.lines, **self.lines()}
 
     def notes(self) -> list[str]:
         """Sentences for the summary, of what was read so far."""
@@ -140,7 +146,7 @@ def _functions(clock: Clock) -> dict[str, Parser]:
     return {
         "access_log": access_log.parse_line,
         "syslog_5424": syslog.parse_5424,
-        "syslog_3164": partial(syslog.parse_3164, clock=clock),
+        "syslog_3164": syslog.parser_3164(clock),
         "logfmt": logfmt.parser(clock),
         "json_lines": json_lines.parser(clock=clock),
     }

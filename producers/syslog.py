@@ -12,7 +12,8 @@ one the year is the latest that does not put the line more than a day ahead, and
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from producers import fields
@@ -21,7 +22,7 @@ from shardlake.formats.clock import Clock
 
 SEVERITIES = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
 PRIORITY_MAXIMUM = 191
-LEAP_YEAR = 2000
+Parser = Callable[[str], dict[str, Any] | None]
 
 RFC5424 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?1 (?P<time>-|\d{4}-\d\d-\d\dT\S+) (?P<host>\S{1,255}) "
@@ -33,11 +34,12 @@ ELEMENT = re.compile(r'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*)\]')
 PARAMETER = re.compile(r' ([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
 ESCAPED = re.compile(r'\\(["\\\]])')
 TAG = r"[^\s:\[\]]{1,48}"
+LAYOUTS = ("%b %d %H:%M:%S%f%z", "%b %d %H:%M:%S%f%z %Y", "%b %d %Y %H:%M:%S%f%z")
+ZONE = rf" ?(?:Z|[+-]\d\d:?\d\d|{'|'.join(times.ABBREVIATED)})(?= )"
 RFC3164 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?"
-    r"(?:(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]?\d) (?:(?P<year>(?:19|20)\d\d) )?(?P<clock>\d\d:\d\d:\d\d)"
-    rf"(?:[.,](?P<fraction>\d{{1,9}}))?(?: ?(?P<zone>Z|[+-]\d\d:?\d\d|{'|'.join(times.ABBREVIATED)})(?= ))?"
-    r"(?: (?P<late_year>(?:19|20)\d\d)(?= ))?|(?P<iso>\d{4}-\d\d-\d\dT\S+)) +"
+    r"(?:(?P<stamp>[A-Z][a-z]{2} [ 0-3]?\d (?:(?:19|20)\d\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    rf"(?:{ZONE})?(?: (?:19|20)\d\d(?= ))?)|(?P<iso>\d{{4}}-\d\d-\d\dT\S+)) +"
     r"(?P<host>[\w.:%-]*[\w%]) +"
     # A tag has no spaces but for a version (`syslogd 1.4.1:`) and, behind a PRI, where nothing else can stand.
     rf"(?:(?:(?P<tag>{TAG}(?: \d[\w.]*)?|-- {TAG})|(?P<words>{TAG}(?: {TAG}){{1,3}}))"
@@ -46,7 +48,7 @@ RFC3164 = re.compile(
     re.DOTALL,
 )
 NO_HOSTS = frozenset(
-    {"stdout", "stderr", "last", "trc", "dbg", "inf", "wrn", "ftl", "pnc", "v", "d", "i", "w", "e", "f"}
+    {*fields.LEVEL_OF, "stdout", "stderr", "last", "trc", "dbg", "inf", "wrn", "ftl", "pnc", *"vdiwef"}
 )
 """What stands behind a time where an application wrote the line, as level words do."""
 BYTE_ORDER_MARK = "\ufeff"
@@ -68,32 +70,33 @@ def parse_5424(line: str) -> dict[str, Any] | None:
     return _event(event_time, match["pri"], given.get("host"), given.get("app"), message, rest)
 
 
-def parse_3164(line: str, now: datetime | None = None, clock: Clock | None = None) -> dict[str, Any] | None:
-    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year where neither the line nor the
-    log's clock has one."""
-    match = RFC3164.fullmatch(line)
-    if match is None or not _is_priority(match["pri"]) or not _is_from_a_daemon(match):
-        return None
-    if match["iso"]:
-        event_time = fields.time(match["iso"], clock)
-    else:
-        event_time = _time(match, now or datetime.now(UTC), clock or Clock())
-    if event_time is None:
-        return None
-    rest = {"pid": match["pid"]} if match["pid"] else {}
-    tag, message = match["tag"] or match["words"], match["repeated"] or match["message"]
-    return _event(event_time, match["pri"], match["host"], tag, message, rest)
+def parser_3164(clock: Clock, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Parser:
+    """A parser of RFC 3164 lines by the log's clock. `now` decides their year where neither they nor the clock have
+    one."""
+    read_stamp, read_iso = times.reads(LAYOUTS, clock, now), times.reads((times.ISO,), clock)
+
+    def parse(line: str) -> dict[str, Any] | None:
+        match = RFC3164.fullmatch(line)
+        if match is None:
+            return None
+        pri, stamp, iso, host, tag, words, pid, space, message, repeated = match.groups()
+        service = tag or words
+        if not _is_priority(pri) or not _is_from_a_daemon(host, service):
+            return None
+        if pri is None and (words or (iso and message and not space)):
+            return None
+        event_time = read_stamp(stamp) if stamp else read_iso(iso)
+        if not isinstance(event_time, datetime):
+            return None
+        return _event(event_time, pri, host, service, repeated or message, {"pid": pid} if pid else {})
+
+    return parse
 
 
-def _is_from_a_daemon(match: re.Match[str]) -> bool:
+def _is_from_a_daemon(host: str, service: str | None) -> bool:
     """Tell a daemon's line from an application's own, as `2026-11-03T12:00:00Z INFO Shop: started`, where no host is
     named INFO, and `TIME 4711 ERROR: started`, where no service is named ERROR."""
-    host, tag = match["host"], match["tag"] or match["words"]
-    if fields.level(host) or host.lower() in NO_HOSTS or (tag and fields.level(tag)):
-        return False
-    if match["words"] and match["pri"] is None:
-        return False
-    return not match["iso"] or not match["message"] or match["space"] == " " or match["pri"] is not None
+    return host.lower() not in NO_HOSTS and (service is None or service.lower() not in fields.LEVEL_OF)
 
 
 def _event(
@@ -121,22 +124,3 @@ def _parameters(text: str) -> dict[str, Any]:
         value = ESCAPED.sub(r"\1", escaped) if "\\" in escaped else escaped
         found.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
-
-
-def _time(match: re.Match[str], now: datetime, clock: Clock) -> datetime | None:
-    if match["month"] not in times.MONTHS:
-        return None
-    hour, minute, second = (int(part) for part in match["clock"].split(":"))
-    leap_second = second == 60
-    microsecond = int((match["fraction"] or "")[:6].ljust(6, "0"))
-    year = match["year"] or match["late_year"]
-    zone = Clock(times.zone_of(match["zone"]), clock.year) if match["zone"] else clock
-    try:
-        local = datetime(  # noqa: DTZ001
-            int(year or LEAP_YEAR), times.MONTHS[match["month"]], int(match["day"]), hour, minute,
-            second - leap_second, microsecond,
-        )  # fmt: skip
-        found = zone.utc(local) if year else times.in_year(local, now, zone)
-        return None if found is None else found + timedelta(seconds=leap_second)
-    except (ValueError, OverflowError):  # OverflowError: in UTC it lies after the year 9999
-        return None

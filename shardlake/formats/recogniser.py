@@ -1,4 +1,5 @@
-"""Which format takes a line: those that took the lines before it in the same file are tried first.
+"""Which format takes a line: those that took the lines before it in the same file are tried first, and of these the
+one that took the last line with the same first letter, so that a file of several formats costs little more than one.
 
 A general format, which takes what it can of many kinds of lines, is tried last, and never becomes a file's own.
 """
@@ -34,9 +35,10 @@ class Tried:
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """What is known of a file: the formats that took its last lines, the last first, and its last time."""
+    """What is known of a file: the formats that took its last lines by the first letters of these, the last first, and
+    its last time."""
 
-    recent: list[Tried] = field(default_factory=list)
+    by_letter: dict[str, list[Tried]] = field(default_factory=dict)
     last: datetime | None = None
 
 
@@ -70,7 +72,11 @@ class Recogniser:
             known = self._sources[source] = Source()
             if len(self._sources) > SOURCES:
                 self._sources.popitem(last=False)
-        recent = known.recent
+        letter = text[:1]
+        letter = "0" if letter.isdigit() else "a" if letter.isalpha() else letter
+        recent = known.by_letter.get(letter)
+        if recent is None:
+            recent = known.by_letter[letter] = []
         for tried in recent:
             named = self._parse(tried, text, source, number)
             if named is not None:
@@ -117,7 +123,7 @@ class Recogniser:
     def _not_taken(self, known: Source, source: str, number: int, text: str) -> None:
         self.unparsed.lines += 1
         self.taken_by = None
-        if any(tried.format.is_continued_by(text) for tried in known.recent):
+        if any(tried.format.is_continued_by(text) for recent in known.by_letter.values() for tried in recent):
             self.continued += 1
         if len(self.unparsed.samples) < SAMPLES:
             self.unparsed.samples.append((f"{source}:{number}", text[:SAMPLE_LETTERS]))

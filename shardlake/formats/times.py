@@ -142,7 +142,13 @@ def _read(layout: str, clock: Clock, now: Callable[[], datetime]) -> Read:
     fits = re.compile(_pattern(layout)).fullmatch
     has = set(DIRECTIVE.findall(layout))
 
-    def whole(text: str) -> Moment | None:
+    def whole(text: str) -> tuple[Moment | None, int]:
+        twice = clock.twice
+        moment = once(text)
+        counted, clock.twice = clock.twice - twice, twice
+        return moment, counted
+
+    def once(text: str) -> Moment | None:
         match = fits(text)
         if match is None:
             return None
@@ -164,20 +170,22 @@ def _read(layout: str, clock: Clock, now: Callable[[], datetime]) -> Read:
         return None if moment is None else moment + leap
 
     kept = lru_cache(KEPT_SECONDS)(whole)
+    fractions = "f" if "f" in has else "sf" if "s" in has else ""
 
     def read(text: str) -> Moment | None:
         match = fits(text)
         if match is None:
             return None
-        fraction = match.group("f") if "f" in has else match.group("sf") if "s" in has else None
-        if fraction is None:
-            return _or_none(kept, text)
-        start, end = match.span("f" if "f" in has else "sf")
-        moment = _or_none(kept, text[: start - 1] + text[end:])
-        microseconds = int(fraction[:6].ljust(6, "0"))
-        if moment is None:
+        fraction = match[fractions] if fractions else None
+        if fraction is not None:
+            start, end = match.span(fractions)
+            text = text[: start - 1] + text[end:]
+        try:
+            moment, twice = kept(text)
+        except (ValueError, OverflowError):
             return None
-        return moment.replace(microsecond=microseconds)
+        clock.twice += twice
+        return moment if moment is None or fraction is None else moment.replace(microsecond=int(f"{fraction[:6]:0<6}"))
 
     return read
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.unit
 NOON = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 HALF_PAST = datetime(2026, 11, 3, 12, 0, 0, 500_000, tzinfo=UTC)
 HERE = Line("a.log", 0, 1, "")
+AT_NOON = syslog.parser_3164(Clock(), lambda: NOON)
 
 JSON_LINES: list[tuple[str, str, dict[str, Any]]] = [
     ("zap, seconds with a fraction", '{"level":"warn","ts":1793707200.5,"msg":"slow"}',
@@ -116,13 +117,15 @@ SYSLOG: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("line", "fields"), [row[1:] for row in SYSLOG], ids=[row[0] for row in SYSLOG])
 def test_a_syslog_line_has_these_fields_and_no_other(line: str, fields: dict[str, Any]) -> None:
-    found = syslog.parse_5424(line) or syslog.parse_3164(line, NOON)
+    found = syslog.parse_5424(line) or AT_NOON(line)
     assert found is not None
     assert event_fields(found) == fields
 
 
 def test_on_new_year_s_eve_tomorrow_is_of_next_year() -> None:
-    found = syslog.parse_3164("Jan  1 00:00:10 h a: x", datetime(2026, 12, 31, 23, 59, 50, tzinfo=UTC))
+    found = syslog.parser_3164(Clock(), lambda: datetime(2026, 12, 31, 23, 59, 50, tzinfo=UTC))(
+        "Jan  1 00:00:10 h a: x"
+    )
     assert found is not None
     assert found["event_time"] == datetime(2027, 1, 1, 0, 0, 10, tzinfo=UTC)
 
@@ -144,7 +147,7 @@ def test_on_new_year_s_eve_tomorrow_is_of_next_year() -> None:
 )
 def test_what_is_no_syslog_line_is_left_to_others(line: str) -> None:
     assert syslog.parse_5424(line) is None
-    assert syslog.parse_3164(line, NOON) is None
+    assert AT_NOON(line) is None
 
 
 CLF = '10.0.0.1 - - [03/Nov/2026:12:00:00 +0000] "GET /a HTTP/1.1" 200 12'
@@ -277,6 +280,6 @@ def test_a_year_that_is_given_is_taken_also_where_the_day_is_not_in_it() -> None
 def test_without_a_year_a_line_of_a_clock_ahead_of_utc_is_of_this_year() -> None:
     tokyo = Clock.of("Asia/Tokyo")
     now = datetime(2026, 12, 31, 16, 0, tzinfo=UTC)
-    found = syslog.parse_3164("Jan  1 01:00:00 h a: x", now, tokyo)
+    found = syslog.parser_3164(tokyo, lambda: now)("Jan  1 01:00:00 h a: x")
     assert found is not None
     assert found["event_time"] == now
