@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-parse bench-loghub bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-parse bench-loghub fuzz-formats bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers metrics-page lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -95,6 +95,9 @@ bench-lines: $(VENV)/installed ## what the lines cost each parser that cost it m
 
 bench-parse: $(VENV)/installed ## CPU a line of the parsers, `auto` beside the format that is named, and a bare re.match
 	@$(BIN)/python -m bench.parse $(BENCH_ARGS)
+
+fuzz-formats: $(VENV)/installed ## a million spoiled lines through all parsers: none fails, each line is an event
+	@$(BIN)/python -m bench.fuzz_formats $(BENCH_ARGS)
 
 bench-loghub: $(VENV)/installed ## LOGHUB=FOLDER: lines of eight real systems against their true parts
 	@$(BIN)/python -m bench.loghub $(LOGHUB)

@@ -1,4 +1,4 @@
-"""`shardlake formats`: the formats of log lines that a pipeline has, and which of them takes which lines of a file."""
+"""`shardlake formats list|test|explain`: the formats of log lines, and which of them takes which lines of a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shardlake.cli.output import new_table, out, print_json
+from shardlake.cli.output import add_row, new_table, out, print_json
 from shardlake.errors import BadInput
 from shardlake.formats import growth
 from shardlake.formats.clock import Clock
@@ -37,7 +37,7 @@ def list_formats(ctx: typer.Context, json: Annotated[bool, typer.Option("--json"
         return
     table = new_table("format", "lines", "where")
     for one in formats:
-        table.add_row(one.name, one.title, one.where or "")
+        add_row(table, one.name, one.title, one.where or "")
     out.print(table)
 
 
