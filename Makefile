@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises fuzz test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises fuzz test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-parse bench-loghub fuzz-formats bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -95,6 +95,15 @@ bench-files: $(VENV)/installed ## CPU of following thousands of files, packed on
 
 bench-lines: $(VENV)/installed ## what the lines cost each parser that cost it most; fails above 50 ms for 64 KiB
 	@$(BIN)/python -m bench.hostile_lines $(BENCH_ARGS)
+
+bench-parse: $(VENV)/installed ## CPU a line of the parsers, `auto` beside the format that is named, and a bare re.match
+	@$(BIN)/python -m bench.parse $(BENCH_ARGS)
+
+fuzz-formats: $(VENV)/installed ## a million spoiled lines through all parsers: none fails, each line is an event
+	@$(BIN)/python -m bench.fuzz_formats $(BENCH_ARGS)
+
+bench-loghub: $(VENV)/installed ## LOGHUB=FOLDER: lines of eight real systems against their true parts
+	@$(BIN)/python -m bench.loghub $(LOGHUB)
 
 bench-verify: setup ## 10 M events verified, beside one scan of the same files
 	@$(BIN)/python -m bench.verify $(BENCH_ARGS)

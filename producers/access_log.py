@@ -1,10 +1,12 @@
 """Access logs: Common and Combined Log Format, with the extensions that carry a latency.
 
-    [vhost:port ]client ident user [time] "request" status bytes[ "referrer" "user agent"][ latency]
+    [vhost[:port] ]client ident user [time] "request" status bytes[ "referrer" "user agent"[ "forwarded for"]][ latency]
 
 The latency is Apache's %D, an integer of microseconds, or nginx's $request_time, seconds with a decimal point, bare
 or as `rt=0.123`. What a line lacks, or writes as `-`, is null. A request that is not METHOD TARGET PROTOCOL is kept
-as the message. A number that no field could hold makes the line none. Source: the Apache HTTP Server's mod_log_config.
+as the message. A number that no field could hold makes the line none. A client may be a list, as X-Forwarded-For has
+one, or stand behind the addresses that were forwarded: the first address is the client. A line that is cut short has
+the fields before the cut. Source: the Apache HTTP Server's mod_log_config.
 """
 
 from __future__ import annotations
@@ -14,40 +16,119 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
 
+from shardlake.formats.times import MONTHS
+
 QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 """Possessive: nothing that a quoted text has taken is tried again, which is half of the parser's time."""
-LINE = re.compile(
-    r"(?:(?P<host>[\w.-]++:\d+) )?(?P<client>[^\s\"\[]+) (?P<ident>\S+) (?P<user>\S+|[^\[\"]+?) \[(?P<time>[^\]]+)\] "
-    rf"{QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
-    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)})?"
+ADDRESS = r"[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?"
+NEXT_ADDRESS = r"[0-9A-Fa-f:.]{2,45}(?:%\w{1,15})?"
+CLIENT = r"[\w.:%-]+(?:, ?[\w.:%-]+)*+"
+"""An address or a name, or several, as X-Forwarded-For has them."""
+WAY = (
+    r"(?:(?P<host>[\w.-]++:\d+) |(?P<site>[A-Za-z][\w-]*(?:\.[\w-]+)+) "
+    rf"(?={NEXT_ADDRESS} )|(?P<forwarded>{ADDRESS}(?:, ?{ADDRESS})*) (?={NEXT_ADDRESS} ))?(?P<client>{CLIENT}) "
+)
+USER_AND_TIME = (
+    r"(?:- (?P<user>[^\[\"]+?)|(?P<ident>[^\s\[\"]+) (?P<name>[^\s\[\"]+)) "
+    r"\[(?P<time>[^\]]+)\]"
+)
+"""A user of several words stands behind an ident of `-` alone: else a syslog header, a container's time or a prefix of
+any kind in front would be taken for the client and the line's first fields for the user."""
+TAIL = (
+    rf" {QUOTED.replace('(', '(?P<request>', 1)} (?P<status>[0-9]{{3}}|-) (?P<bytes>[0-9]{{1,18}}|-)"
+    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)} {QUOTED.replace('(', '(?P<agent>', 1)}"
+    rf"(?: {QUOTED.replace('(', '(?P<for>', 1)})?)?"
     r"(?: (?:rt=)?(?P<latency>[0-9]{1,15}(?:\.[0-9]{1,15})?|-))?\s*"
 )
+LINE = re.compile(rf"(?:(?P<host>[\w.-]++:\d+) )?(?P<client>[\w.:%-]+) {USER_AND_TIME}{TAIL}")
+FORWARDED = re.compile(WAY + USER_AND_TIME + TAIL)
+"""What few lines are: a site without a port, forwarded addresses in front of the client or in its place."""
+CUT = re.compile(
+    WAY
+    + USER_AND_TIME
+    + rf"(?: {QUOTED.replace('(', '(?P<request>', 1)}(?: (?P<status>[0-9]{{3}}|-)(?: (?P<bytes>[0-9]{{1,18}}|-)"
+    rf"(?: {QUOTED.replace('(', '(?P<referrer>', 1)})?)?)?)?(?P<cut> \"[^\"]*| )?"
+)
+"""A line that ends too early, as where a disk was full: the fields before the cut are whole."""
+NO_ATTRIBUTES: dict[str, Any] = {}
 REQUEST = re.compile(r"([A-Z][A-Z-]*) (\S+)(?: HTTP/\d(?:\.\d)?)?")
-MONTHS = {
-    name: n
-    for n, name in enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
-}
 
 
 def parse_line(line: str) -> dict[str, Any] | None:
-    """The fields of an access log line, or None where it is none."""
+    """The fields of an access log line, also of one that is cut short, or None where it is none."""
+    if "[" not in line:
+        return None
     match = LINE.fullmatch(line)
     if match is None:
-        return None
-    event_time = time(match["time"])
+        return _rare(line)
+    host, client, _, _, _, clock, asked, status, size, referrer, agent, forwarded, latency = match.groups()
+    event_time = time(clock)
     if event_time is None:
         return None
-    event: dict[str, Any] = {
+    event = {
         "event_time": event_time,
-        "host": match["host"],
-        "client_address": given(match["client"]),
-        "status": int(match["status"]) if match["status"] != "-" else None,
-        "response_bytes": int(match["bytes"]) if match["bytes"] != "-" else None,
-        "referrer": unescaped(match["referrer"]),
-        "user_agent": unescaped(match["agent"]),
-        "latency_ms": latency_ms(match["latency"]),
+        "host": host,
+        "client_address": given(client),
+        "status": int(status) if status != "-" else None,
+        "response_bytes": int(size) if size != "-" else None,
+        "referrer": unescaped(referrer),
+        "user_agent": unescaped(agent),
+        "latency_ms": latency_ms(latency),
     }
-    return event | request(match["request"])
+    event.update(request(asked))
+    if forwarded is not None and (addresses := unescaped(forwarded)):
+        event["attributes"] = {"forwarded_for": addresses}
+    return event
+
+
+def _rare(line: str) -> dict[str, Any] | None:
+    if '] "' not in line and not line.endswith(("]", "] ")):
+        return None
+    match = FORWARDED.fullmatch(line)
+    if match is None:
+        return _cut(line)
+    client, host, attributes = _from(match)
+    rest = f"{client or '-'} - - {line[match.start('time') - 1 :]}"
+    event = parse_line(rest)
+    if event is None:
+        return None
+    event["host"] = host
+    if attributes:
+        event["attributes"] = attributes | event.get("attributes", {})
+    return event
+
+
+def _cut(line: str) -> dict[str, Any] | None:
+    match = CUT.fullmatch(line)
+    event_time = None if match is None else time(match["time"])
+    if match is None or event_time is None:
+        return None
+    client, host, attributes = _from(match)
+    event: dict[str, Any] = {"event_time": event_time, "host": host, "client_address": client}
+    if match["status"] not in (None, "-"):
+        event["status"] = int(match["status"])
+    if match["bytes"] not in (None, "-"):
+        event["response_bytes"] = int(match["bytes"])
+    if match["referrer"] is not None:
+        event["referrer"] = unescaped(match["referrer"])
+    cut = (match["cut"] or "").strip()
+    if cut:
+        attributes = attributes | {"cut": cut}
+    if attributes:
+        event["attributes"] = attributes
+    return event | (request(match["request"]) if match["request"] is not None else {})
+
+
+def _from(match: re.Match[str]) -> tuple[str | None, str | None, dict[str, Any]]:
+    """The client and the host of a line, and what else the line says of its way."""
+    client, host = given(match["client"]), match["host"] or match["site"]
+    if match["forwarded"] is None and (client is None or "," not in client):
+        return client, host, NO_ATTRIBUTES
+    if match["forwarded"] is None:
+        assert client is not None
+        return client.partition(",")[0], host, {"forwarded_for": client}
+    attributes = {"forwarded_for": match["forwarded"], "proxy_address": client}
+    return match["forwarded"].partition(",")[0], host, attributes
 
 
 def request(line: str) -> dict[str, Any]:

@@ -1,29 +1,28 @@
 """Syslog lines: RFC 5424, and what RFC 3164 describes, as daemons write both to files.
 
     [<PRI>]1 TIMESTAMP HOST APP PROCID MSGID STRUCTURED-DATA [MESSAGE]         RFC 5424
-    [<PRI>]Mmm dd hh:mm:ss HOST TAG[PID]: MESSAGE                              RFC 3164
+    [<PRI>]Mmm dd [yyyy] hh:mm:ss[.fff] [ZONE] HOST TAG[PID]: MESSAGE          RFC 3164, and what daemons add to it
     [<PRI>]2026-11-03T12:00:00.123456+01:00 HOST TAG[PID]: MESSAGE             rsyslog's and Debian's form of it
 
-PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data follow
-the message as JSON; the facility is not kept. RFC 3164 names neither year nor zone. The log's clock says both; without
+PRI's severity is the level, APP and TAG are the service. The process id, the message id and the structured data are
+attributes; the facility is not kept. RFC 3164 names neither year nor zone. The log's clock says both; without
 one the year is the latest that does not put the line more than a day ahead, and the time is taken as UTC.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from producers import fields
-from producers.access_log import MONTHS
-from producers.clock import Clock
+from shardlake.formats import times
+from shardlake.formats.clock import Clock
 
 SEVERITIES = ("FATAL", "FATAL", "FATAL", "ERROR", "WARN", "INFO", "INFO", "DEBUG")
 PRIORITY_MAXIMUM = 191
-YEARS_BACK = 8
-"""The longest way between two 29ths of February."""
-AHEAD = timedelta(days=1)
+Parser = Callable[[str], dict[str, Any] | None]
 
 RFC5424 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?1 (?P<time>-|\d{4}-\d\d-\d\dT\S+) (?P<host>\S{1,255}) "
@@ -34,12 +33,24 @@ RFC5424 = re.compile(
 ELEMENT = re.compile(r'\[([^ =\]"]+)((?: [^ =\]"]+="(?:[^"\\\]]|\\.)*")*)\]')
 PARAMETER = re.compile(r' ([^ =\]"]+)="((?:[^"\\\]]|\\.)*)"')
 ESCAPED = re.compile(r'\\(["\\\]])')
+TAG = r"[^\s:\[\]]{1,48}"
+LAYOUTS = ("%b %d %H:%M:%S%f%z", "%b %d %H:%M:%S%f%z %Y", "%b %d %Y %H:%M:%S%f%z")
+ZONE = rf" ?(?:Z|[+-]\d\d:?\d\d|{'|'.join(times.ABBREVIATED)})(?= )"
 RFC3164 = re.compile(
     r"(?:<(?P<pri>\d{1,3})>)?"
-    r"(?:(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]?\d) (?P<clock>\d\d:\d\d:\d\d)|(?P<iso>\d{4}-\d\d-\d\dT\S+)) "
-    r"(?P<host>[\w.:%-]+) (?P<tag>[^\s:\[\]]{1,48})(?:\[(?P<pid>[^\]\s]+)\])?:(?: ?(?P<message>.*))?",
+    r"(?:(?P<stamp>[A-Z][a-z]{2} [ 0-3]?\d (?:(?:19|20)\d\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+    rf"(?:{ZONE})?(?: (?:19|20)\d\d(?= ))?)|(?P<iso>\d{{4}}-\d\d-\d\dT\S+)) +"
+    r"(?P<host>[\w.:%-]*[\w%]) +"
+    # A tag has no spaces but for a version (`syslogd 1.4.1:`) and, behind a PRI, where nothing else can stand.
+    rf"(?:(?:(?P<tag>{TAG}(?: \d[\w.]*)?|-- {TAG})|(?P<words>{TAG}(?: {TAG}){{1,3}}))"
+    r"(?:\[(?P<pid>[^\]\s]+)\](?: (?=\())?)?(?::|(?<=\] ))(?P<space> ?)(?P<message>.*)|"
+    r"(?P<repeated>(?:last )?message repeated \d+ times?.*))",
     re.DOTALL,
 )
+NO_HOSTS = frozenset(
+    {*fields.LEVEL_OF, "stdout", "stderr", "last", "trc", "dbg", "inf", "wrn", "ftl", "pnc", *"vdiwef"}
+)
+"""What stands behind a time where an application wrote the line, as level words do."""
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -59,23 +70,33 @@ def parse_5424(line: str) -> dict[str, Any] | None:
     return _event(event_time, match["pri"], given.get("host"), given.get("app"), message, rest)
 
 
-def parse_3164(line: str, now: datetime | None = None, clock: Clock | None = None) -> dict[str, Any] | None:
-    """The fields of an RFC 3164 line, or None where it is none. `now` decides its year where the log's clock has
-    none."""
-    match = RFC3164.fullmatch(line)
-    # An application's own `2026-11-03T12:00:00Z INFO Shop: started` is not from a host named INFO.
-    if match is None or not _is_priority(match["pri"]) or fields.level(match["host"]):
-        return None
-    if match["iso"]:
-        event_time = fields.time(match["iso"], clock)
-    else:
-        event_time = _in_year(
-            match["month"], int(match["day"]), match["clock"], now or datetime.now(UTC), clock or Clock()
-        )
-    if event_time is None:
-        return None
-    rest = {"pid": match["pid"]} if match["pid"] else {}
-    return _event(event_time, match["pri"], match["host"], match["tag"], match["message"], rest)
+def parser_3164(clock: Clock, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Parser:
+    """A parser of RFC 3164 lines by the log's clock. `now` decides their year where neither they nor the clock have
+    one."""
+    read_stamp, read_iso = times.reads(LAYOUTS, clock, now), times.reads((times.ISO,), clock)
+
+    def parse(line: str) -> dict[str, Any] | None:
+        match = RFC3164.fullmatch(line)
+        if match is None:
+            return None
+        pri, stamp, iso, host, tag, words, pid, space, message, repeated = match.groups()
+        service = tag or words
+        if not _is_priority(pri) or not _is_from_a_daemon(host, service):
+            return None
+        if pri is None and (words or (iso and message and not space)):
+            return None
+        event_time = read_stamp(stamp) if stamp else read_iso(iso)
+        if not isinstance(event_time, datetime):
+            return None
+        return _event(event_time, pri, host, service, repeated or message, {"pid": pid} if pid else {})
+
+    return parse
+
+
+def _is_from_a_daemon(host: str, service: str | None) -> bool:
+    """Tell a daemon's line from an application's own, as `2026-11-03T12:00:00Z INFO Shop: started`, where no host is
+    named INFO, and `TIME 4711 ERROR: started`, where no service is named ERROR."""
+    return host.lower() not in NO_HOSTS and (service is None or service.lower() not in fields.LEVEL_OF)
 
 
 def _event(
@@ -86,7 +107,8 @@ def _event(
         "service": app,
         "host": host,
         "level": SEVERITIES[int(pri) % 8] if pri else None,
-        "message": fields.with_rest(message or None, rest),
+        "message": message or None,
+        "attributes": rest or None,
     }
     return {name: value for name, value in event.items() if value is not None}
 
@@ -102,22 +124,3 @@ def _parameters(text: str) -> dict[str, Any]:
         value = ESCAPED.sub(r"\1", escaped) if "\\" in escaped else escaped
         found.setdefault(name, []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
-
-
-def _in_year(month: str, day: int, time: str, now: datetime, clock: Clock) -> datetime | None:
-    if month not in MONTHS:
-        return None
-    hour, minute, second = (int(part) for part in time.split(":"))
-    leap_second = second == 60
-    latest_first = range(now.year + 1, now.year - YEARS_BACK - 1, -1)
-    for year in latest_first if clock.year is None else [clock.year]:
-        try:
-            local = datetime(year, MONTHS[month], day, hour, minute, second - leap_second)  # noqa: DTZ001
-        except ValueError:
-            continue
-        if clock.year is not None or local.replace(tzinfo=clock.zone) <= now + AHEAD:
-            try:
-                return clock.utc(local) + timedelta(seconds=leap_second)
-            except OverflowError:  # in UTC it lies after the year 9999
-                return None
-    return None

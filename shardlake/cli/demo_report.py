@@ -93,9 +93,9 @@ def _lines_found(pipeline: Pipeline, log: Path, settings: Settings) -> bool:
     from shardlake.produce.lines import read
 
     module = pipeline.load_module("producers", "log_lines")
-    service = log.name.split(".")[0]
+    as_event, service = module.reader(), log.name.split(".")[0]
     wanted: set[str] = {
-        module.event(line, line.text, service)["event_id"] for line in read(str(log)) if line.text is not None
+        module.event_id(as_event(line, line.text, service)) for line in read(str(log)) if line.text is not None
     }
     tables = lake_tables(settings.lake, pipeline)
     found = dict(query("SELECT event_id, count(*) FROM app_logs GROUP BY 1", tables).rows)

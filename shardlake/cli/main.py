@@ -44,6 +44,7 @@ _PANELS: dict[str, dict[str, tuple[str, str]]] = {
         "provision": ("schema:provision", "Make the pipeline's topics and register its schemas."),
         "schema": ("schema", "Compare the pipeline's schemas with those in the registry."),
         "produce": ("produce:produce", "Send events, and account for every one of them."),
+        "formats": ("formats", "Show which formats of log lines there are, and which takes which line."),
         "jobs": ("jobs", "Run, stop, finish and list the pipeline's jobs."),
         "consume": ("consume:consume", "Process a topic's records, each shard by one worker."),
         "scale": ("scale:scale", "Run a group's workers, and set their number from its lag."),

@@ -42,7 +42,13 @@ def produce(
     service: Annotated[
         str | None, typer.Option(help="The events' service. Default: what the line says, else the file's name.")
     ] = None,
-    format: Annotated[str, typer.Option(help="The lines': auto, access, syslog or json.")] = "auto",
+    format: Annotated[str, typer.Option(help="The lines': auto, or a name of `shardlake formats list`.")] = "auto",
+    layout: Annotated[
+        str | None, typer.Option(help="What logging is configured with: '%d %p [%t] %c: %m%n' or '%(asctime)s …'.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="A regular expression with named groups: time, level, message, …")
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="An access log's own format, as Apache's LogFormat.")] = None,
     timezone: Annotated[
         str | None, typer.Option(help="Of times without a zone, as Europe/Berlin or +03:00. Default: UTC.")
@@ -98,12 +104,16 @@ def produce(
         summary = _synthetic(to, module, rate, duration, seed, poison, with_ or [])
     else:
         module = pipeline.load_module("producers", "log_lines")
-        clock = {name: value for name, value in (("timezone", timezone), ("year", year)) if value is not None}
-        as_event = _reader(module, format, log_format, field or (), service, **clock)
+        more = {"timezone": timezone, "year": year, "layout": layout, "pattern": pattern}
+        given = {name: value for name, value in more.items() if value is not None}
+        as_event = _reader(module, format, log_format, field or (), service, **given)
+        to = partial(to, read=getattr(as_event, "read_lines", None))
         if follow:
             summary = follow_files(to, files or [], module, as_event, state, until_idle)
         else:
             summary = _file(to, (files or [""])[0], service, module.is_parsed, as_event, chosen.event_time, as_now)
+    if hasattr(as_event, "lines"):
+        summary["formats"] = as_event.lines()
     for note in getattr(as_event, "notes", list)():
         tell(note)
     if json:
@@ -111,20 +121,23 @@ def produce(
     else:
         for name, value in summary.items():
             if value not in (None, {}, ()):
-                shown = (
-                    f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, tuple) else value
-                )
-                out.print(f"{name.replace('_', ' '):<17} {shown}")
+                out.print(f"{name.replace('_', ' '):<17} {_shown(name, value)}")
     _conclude(summary, is_stopped=follow and until_idle is None)
 
 
-def _reader(module: Any, *options: Any, **clock: Any) -> Any:
-    """The pipeline's function from a line to an event. A pipeline of an older version knows no clock."""
-    unknown = clock.keys() - inspect.signature(module.reader).parameters.keys()
+def _shown(name: str, value: Any) -> Any:
+    if name == "formats":
+        return ", ".join(f"{one} {count:,}" for one, count in value.items())
+    return f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, tuple) else value
+
+
+def _reader(module: Any, *options: Any, **more: Any) -> Any:
+    """The pipeline's function from a line to an event. A pipeline of an older version knows fewer options."""
+    unknown = more.keys() - inspect.signature(module.reader).parameters.keys()
     if unknown:
         msg = f"This pipeline's producers/log_lines.py takes no --{sorted(unknown)[0]}."
         raise BadInput(msg, "Leave it out, or let `reader` take it, as this project's own does.")
-    return module.reader(*options, **clock)
+    return module.reader(*options, **more)
 
 
 def _file(

@@ -150,6 +150,8 @@ def from_file(
 
 
 def _shift(name: str, as_event: Callable[[Line, str, str], Event], event_time: str) -> timedelta:
+    counted = as_event
+    as_event = getattr(counted, "afresh", lambda: counted)()  # lines that are read twice are counted once
     times = (as_event(line, line.text, "").get(event_time) for line in read(name) if line.text)
     latest = max((moment for moment in times if moment), default=None)
     return datetime.now(UTC) - latest if latest else timedelta(0)

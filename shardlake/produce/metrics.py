@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -22,14 +22,21 @@ WAITING = Metric(
     "Events that were to be sent and of which the broker has not said what became of them.",
     ("topic",),
 )
+LINES = Metric(
+    "shardlake_producer_lines_total",
+    Kind.COUNTER,
+    "Lines by the format that took them; format `none`: no format did.",
+    ("topic", "format"),
+)
 METRICS = (EVENTS, WAITING)
 
 
 class ProducerCollector(Collector):
-    """Of one delivery."""
+    """Of one delivery, and of the lines that its events are made of."""
 
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery = delivery
+    def __init__(self, delivery: Delivery, read: Callable[[], dict[str, int]] | None = None) -> None:
+        """`read` counts lines by their format; None where events are not made of lines."""
+        self._delivery, self._read = delivery, read
 
     def collect(self) -> Iterable[Family]:
         """Called at a scrape, from the server's thread."""
@@ -44,4 +51,9 @@ class ProducerCollector(Collector):
         }
         for outcome, count in outcomes.items():
             events.add_sample(EVENTS.name, {**topic, "outcome": outcome}, count)
-        return events, waiting
+        if self._read is None:
+            return events, waiting
+        lines = LINES.family()
+        for format, count in self._read().items():
+            lines.add_sample(LINES.name, {**topic, "format": format}, count)
+        return events, waiting, lines

@@ -33,9 +33,11 @@ class Sending:
         ledger: Path | None,
         say: Callable[[str], None],
         metrics: Address | None = None,
+        read: Callable[[], dict[str, int]] | None = None,
         **options: Any,
     ) -> None:
-        """`ledger` is a run's folder; metrics are served at `metrics`; `options` are those of Delivery.
+        """`ledger` is a run's folder; metrics are served at `metrics`, with the lines that `read` counts by their
+        format; `options` are those of Delivery.
 
         Raises Unavailable where `settings` name no broker.
         """
@@ -52,7 +54,7 @@ class Sending:
             # Only who is asked for metrics waits for what they need.
             from shardlake.produce.metrics import ProducerCollector
 
-            metrics.serve(ProducerCollector(self.delivery))
+            metrics.serve(ProducerCollector(self.delivery, read))
         if ledger:
             self.delivery.ledger = open_ledger(servers, topic.name, ledger)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from producers.access_log import parse_line
-from producers.log_lines import event, is_parsed
+from producers.log_lines import is_parsed, reader
 from shardlake.produce.lines import Line
 from tests.support import ROOT
 
@@ -45,6 +45,23 @@ LINES: list[tuple[str, str, dict[str, Any]]] = [
     ("quotes within quotes", f'1.1.1.1 - - {TIME} "GET /?q=\\"a\\" HTTP/1.1" 200 1 "-" "say \\"hi\\""',
      {"path": '/?q="a"', "user_agent": 'say "hi"'}),
     ("no protocol, as HTTP/0.9", f'1.1.1.1 - - {TIME} "GET /old" 200 1', {"method": "GET", "path": "/old"}),
+    ("nginx's packaged format", f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 1 "-" "-" "198.51.100.4, 10.0.0.2"',
+     {"client_address": "1.1.1.1", "attributes": {"forwarded_for": "198.51.100.4, 10.0.0.2"}}),
+    ("nothing forwarded", f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 1 "-" "-" "-"', {"attributes": None}),
+    ("two forwarded addresses for a client", f'198.51.100.4, 10.0.0.2 - - {TIME} "GET / HTTP/1.1" 200 1',
+     {"client_address": "198.51.100.4", "attributes": {"forwarded_for": "198.51.100.4, 10.0.0.2"}}),
+    ("a forwarded address in front", f'198.51.100.4 1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 1',
+     {"client_address": "198.51.100.4",
+      "attributes": {"forwarded_for": "198.51.100.4", "proxy_address": "1.1.1.1"}}),
+    ("a virtual host without a port", f'www.example.com 1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 1',
+     {"host": "www.example.com", "client_address": "1.1.1.1"}),
+    ("cut within the request", f'1.1.1.1 - - {TIME} "GET /lon',
+     {"client_address": "1.1.1.1", "event_time": NOON, "path": None, "attributes": {"cut": '"GET /lon'}}),
+    ("cut behind the status", f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 503',
+     {"client_address": "1.1.1.1", "path": "/", "status": 503, "response_bytes": None}),
+    ("cut within the agent", f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 503 12 "https://a.example/" "Mozi',
+     {"status": 503, "response_bytes": 12, "referrer": "https://a.example/", "user_agent": None,
+      "attributes": {"cut": '"Mozi'}}),
     ("a leap second", '1.1.1.1 - - [31/Dec/2016:23:59:60 +0000] "GET / HTTP/1.1" 200 1',
      {"event_time": datetime(2017, 1, 1, tzinfo=UTC)}),
     ("half an hour east", '1.1.1.1 - - [03/Nov/2026:17:30:00 +0530] "GET / HTTP/1.1" 200 1', {"event_time": NOON}),
@@ -67,7 +84,11 @@ def test_a_line_has_these_fields(line: str, fields: dict[str, Any]) -> None:
         '1.1.1.1 - - [03/Nov/2026:25:00:00 +0000] "GET / HTTP/1.1" 200 1',
         '1.1.1.1 - - [yesterday] "GET / HTTP/1.1" 200 1',
         f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" OK 1',
-        f'1.1.1.1 - - {TIME} "GET / HTTP/1.1 200 1',
+        'Nov  3 12:00:00 h1 nginx: 1.1.1.1 - - [03/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 1',
+        '<190>Nov 29 12:00:00 h1 nginx: 1.1.1.1 - - [03/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 1',
+        '2026-11-03T12:00:00.4Z stdout F 1.1.1.1 - - [03/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 1',
+        '2026-11-03T12:00:00.4Z 1.1.1.1 - - [03/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 1',
+        'web-1 | 1.1.1.1 - - [03/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 1',
         f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 99999999999999999999',
         f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" 200 1 "-" "-" {"9" * 400}',
         f'1.1.1.1 - - {TIME} "GET / HTTP/1.1" ²²² 1',
@@ -79,15 +100,16 @@ def test_what_is_no_access_log_line_is_left_to_others(line: str) -> None:
 
 def test_a_line_that_no_parser_takes_is_kept_whole() -> None:
     line = Line("app.log", 17, 2, "something else")
-    found = event(line, "something else", "app")
+    found = reader()(line, "something else", "app")
     assert found == {"event_id": found["event_id"], "service": "app", "raw": "something else"}
     assert not is_parsed(found)
 
 
 def test_the_same_line_at_the_same_place_has_the_same_id_and_another_place_another() -> None:
     here, there = Line("a.log", 0, 1, "x"), Line("a.log", 2, 2, "x")
-    assert event(here, "x", "s")["event_id"] == event(here, "x", "other")["event_id"]
-    assert event(here, "x", "s")["event_id"] != event(there, "x", "s")["event_id"]
+    read = reader()
+    assert read(here, "x", "s")["event_id"] == read(here, "x", "other")["event_id"]
+    assert read(here, "x", "s")["event_id"] != read(there, "x", "s")["event_id"]
 
 
 def test_every_line_of_a_real_log_is_parsed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from producers import syslog
 from producers.guard import Unforeseen
 from producers.log_lines import Reader, is_parsed, reader
+from shardlake.formats.format_file import Format
 from shardlake.produce.events import Read, from_file
 from shardlake.produce.lines import Line
 
@@ -74,7 +74,8 @@ def test_a_parser_that_fails_costs_no_line_and_is_named(tmp_path: Path, unforese
     def fails(line: str) -> dict[str, Any] | None:
         return {"status": int(line)}
 
-    read = Reader((fails, syslog.parse_5424), {}, reader().clock)
+    formats = ((Format("failing", "fails"), fails), (Format("syslog_5424", "RFC 5424"), syslog.parse_5424))
+    read = Reader(formats, {}, reader().clock)
     log = tmp_path / "shop.log"
     log.write_text("oops\n200\n<13>1 - h - - - - x\noops\n")
     count = Read()
@@ -83,7 +84,7 @@ def test_a_parser_that_fails_costs_no_line_and_is_named(tmp_path: Path, unforese
         ("oops", None, None), (None, 200, None), (None, None, "h"), ("oops", None, None),
     ]  # fmt: skip
     assert (count.lines, count.unparsed, count.unparsed_places) == (4, 2, ("shop.log:1", "shop.log:4"))
-    (note,) = read.notes()
+    (note,) = read.unforeseen.notes()
     assert note.startswith("3 lines are not events of a parser that failed: ValueError in test_hostile_lines.py:")
     assert "first at shop.log:1" in note
     assert len(unforeseen) == 3
@@ -104,7 +105,7 @@ def test_a_parameter_that_comes_a_hundred_thousand_times_has_them_all() -> None:
     found = syslog.parse_5424("<13>1 - h a - - [e" + ' a="1" b="2" a="\\"3"' * 50_000 + "]")
     assert found is not None
     expected = {"a": ["1", '"3'] * 50_000, "b": ["2"] * 50_000}
-    assert json.loads(found["message"])["e"] == expected
+    assert found["attributes"]["e"] == expected
 
 
 def test_as_now_leaves_a_time_where_moving_it_would_end_the_calendar(tmp_path: Path) -> None:

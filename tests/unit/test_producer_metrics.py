@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from producers.log_lines import reader
 from shardlake.produce import delivery as module
 from shardlake.produce.delivery import Account, Delivery
+from shardlake.produce.lines import Line
 from shardlake.produce.metrics import ProducerCollector
 from tests.support import collected, labels
 
@@ -46,6 +48,23 @@ def told(delivery: Delivery) -> tuple[dict[str, float], float]:
 
 def test_every_outcome_is_there_from_the_start(delivery: Delivery) -> None:
     assert told(delivery) == ({"acknowledged": 0, "failed": 0, "unknown": 0}, 0)
+
+
+def test_lines_are_counted_by_their_format_and_those_of_none_from_the_start(delivery: Delivery) -> None:
+    read = reader()
+    collector = ProducerCollector(delivery, read.read_lines)
+
+    def lines() -> dict[Any, float]:
+        return collected(collector)["shardlake_producer_lines_total"]
+
+    assert lines() == {labels(topic="values", format="none"): 0}
+    for number, text in enumerate(['{"msg":"a"}', "else", '{"msg":"b"}', "INFO:a:b"], 1):
+        read(Line("a.log", number, number, text), text, "a")
+    assert lines() == {
+        labels(topic="values", format="none"): 1,
+        labels(topic="values", format="json"): 2,
+        labels(topic="values", format="python_basic"): 1,
+    }
 
 
 def test_what_waits_for_its_batch_and_for_a_report_waits(delivery: Delivery) -> None:

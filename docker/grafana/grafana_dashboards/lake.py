@@ -107,6 +107,11 @@ def _topics(made: Dashboard) -> None:
             "{{topic}}",
         ),
         (
+            "Lines read a second, by format",
+            'sum by (topic, format) (rate(shardlake_producer_lines_total{topic=~"$topic"}[$__rate_interval]))',
+            "{{topic}} {{format}}",
+        ),
+        (
             "Under-replicated partitions",
             'sum by (topic) (kafka_topic_partition_under_replicated_partition{topic=~"$topic"})',
             "{{topic}}",
