@@ -16,6 +16,7 @@ from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, statements_of
+from shardlake.flink.masking import must_be_masked
 from shardlake.flink.submit import REFUSED
 from shardlake.folders import state_folder
 from shardlake.install import layout
@@ -108,8 +109,9 @@ def _load_file_systems(s3: S3) -> None:
 def main() -> None:
     """Read the request, a line; at the next line, which says where to resume, submit; write the job's id."""
     request: dict[str, Any] = json.loads(sys.stdin.readline())
+    pipeline = Pipeline.load(Path(request["pipeline"]))
     environment, statements, writers = statement_set(
-        Pipeline.load(Path(request["pipeline"])),
+        pipeline,
         Settings.read(**request["settings"]),
         request["jobs"],
         start_offsets=request["start_offsets"],
@@ -117,6 +119,7 @@ def main() -> None:
         draining=request["draining"],
     )
     compiled = plan.numbered(statements.compile_plan().as_json_string())
+    must_be_masked(pipeline, compiled)
     line = sys.stdin.readline()
     if not line:  # whoever asked has given up
         return

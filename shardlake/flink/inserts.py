@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from shardlake.errors import BadInput
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.job import Insert, Tables
+from shardlake.flink.masking import masked
 from shardlake.flink.tables import dead_letters_query, table_definitions
 from shardlake.pipeline import Pipeline
 
@@ -102,7 +103,7 @@ def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed:
 def built(
     environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed: Closed
 ) -> list[tuple[str | None, Insert]]:
-    """The inserts of `build`, each with its job; the dead letters' are no job's."""
+    """The inserts of `build`, each with its job, PII masked; the dead letters' are no job's, and as they came."""
     inserts: list[tuple[str | None, Insert]] = [
         (job, insert)
         for job, options in jobs.items()
@@ -116,6 +117,7 @@ def built(
         if wanted != given:
             msg = f"A job inserts {', '.join(given)} into {insert.sink}, whose columns are {', '.join(wanted)}."
             raise BadInput(msg, "Name and order them as the schema does.")
+    inserts = masked(environment, pipeline, inserts)
     for topic in pipeline.sources:
         letters = environment.sql_query(dead_letters_query(topic))
         inserts.append((None, Insert(f"topics.`{topic.dead_letters}`", letters)))

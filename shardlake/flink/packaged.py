@@ -14,6 +14,7 @@ import shardlake
 from shardlake.errors import ShardlakeError
 from shardlake.flink import plan
 from shardlake.flink.inserts import execute, on_any_flink, statements_of
+from shardlake.flink.masking import must_be_masked
 from shardlake.flink.properties import Properties
 from shardlake.pipeline import Pipeline
 
@@ -43,4 +44,6 @@ def _submit(folder: Path) -> None:
     for name, value in settings.items():
         environment.get_config().set(name, value)
     statements, _ = statements_of(environment, pipeline, properties.endpoints, jobs)
-    execute(environment, plan.numbered(statements.compile_plan().as_json_string()))
+    compiled = plan.numbered(statements.compile_plan().as_json_string())
+    must_be_masked(pipeline, compiled)
+    execute(environment, compiled)
