@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from shardlake.errors import BadInput
@@ -19,7 +20,7 @@ from shardlake.flink.columns import Column as Field
 from shardlake.flink.expressions import Column, Columns
 from shardlake.flink.job import Insert
 from shardlake.flink.lineage import Lineage, table_of
-from shardlake.flink.parts import TWICE, Part
+from shardlake.flink.parts import NOTHING, TWICE, Part, Parts
 from shardlake.flink.rex import plain_type
 from shardlake.flink.tables import view_name
 from shardlake.pipeline import Pipeline
@@ -91,27 +92,49 @@ def masked(environment: TableEnvironment, pipeline: Pipeline, inserts: Sequence[
     a column is not known.
     """
     marks = Marks.of(pipeline)
-    if marks.are_none or not inserts:
-        return list(inserts)
-    made = traced(environment, [insert for _, insert in inserts])
-    return [
+    letters = [one for one in inserts if one[0] is None]
+    of_jobs = [one for one in inserts if one[0] is not None]
+    made = traced(environment, [insert for _, insert in of_jobs])
+    found = [
         (job, with_masks(environment, insert, lacking(marks, job, insert, columns_of)))
-        for (job, insert), columns_of in zip(inserts, made, strict=True)
+        for (job, insert), columns_of in zip(of_jobs, made, strict=True)
     ]
+    return [*found, *letters]
 
 
 def must_be_masked(pipeline: Pipeline, compiled: str) -> None:
     """Look at the plan that is to be run once more. Raises BadInput where PII gets through, or is masked twice."""
-    marks, lineage = Marks.of(pipeline), Lineage(json.loads(compiled))
-    letters = {f"topics.{topic.dead_letters}" for topic in pipeline.sources}
-    for number, node in lineage.nodes.items():
-        if "dynamicTableSink" not in node or table_of(node) in letters:
-            continue
-        for column in lineage.output(number):
+    marks = Marks.of(pipeline)
+    for sink, written in _written(pipeline, compiled):
+        for column in written:
             parts = column.parts.values | column.parts.conditions
             if marks.open_in(parts) or any(part.mask == TWICE for part in parts):
-                msg = f"{column.name} of {table_of(node)} would not be masked once: it is made of {column.origin}."
+                msg = f"{column.name} of {sink} would not be masked once: it is made of {column.origin}."
                 raise BadInput(msg, EXPRESSIONS)
+
+
+def is_masked(pipeline: Pipeline, compiled: str) -> bool:
+    """Tell whether a plan's jobs have masked all themselves; else `masked` says what each lacks."""
+    marks = Marks.of(pipeline)
+    if marks.are_none:
+        return True
+    try:
+        return not any(
+            _mask(marks, column, field)
+            for sink, written in _written(pipeline, compiled)
+            for column, field in zip(written, chain(marks.sinks.get(sink, {}).values(), repeat(None)), strict=False)
+        )
+    except BadInput:
+        return False
+
+
+def _written(pipeline: Pipeline, compiled: str) -> Iterator[tuple[str, Columns]]:
+    """What a plan writes into each sink; dead letters are as they came."""
+    lineage = Lineage(json.loads(compiled))
+    letters = {f"topics.{topic.dead_letters}" for topic in pipeline.sources}
+    for number, node in lineage.nodes.items():
+        if "dynamicTableSink" in node and (sink := str(table_of(node))) not in letters:
+            yield sink, lineage.inputs(number)[0]
 
 
 def traced(environment: TableEnvironment, inserts: Sequence[Insert]) -> list[Columns]:
@@ -173,7 +196,7 @@ def _mask(marks: Marks, column: Column, field: Field | None) -> str | None:
             raise BadInput(f"it is made of {said}: {column.origin}.", EXPRESSIONS)
         mask: str | None = _strongest({marks.sources[part.column] for part in opened} | ({own} if own else set()))
     else:
-        mask = own if own == DROP else _of_the_sinks_own(parts.values, own)
+        mask = _of_the_sinks_own(parts, own)
     if mask == DROP and field and not field.nullable:
         raise BadInput("its mark is 'drop', but the field is not nullable.", "Make it a union of null and its type.")
     if mask not in (None, DROP) and (mask == RECORD or not re.search("STRING|CHAR", column.type)):
@@ -181,9 +204,11 @@ def _mask(marks: Marks, column: Column, field: Field | None) -> str | None:
     return mask
 
 
-def _of_the_sinks_own(values: frozenset[Part], own: str | None) -> str | None:
+def _of_the_sinks_own(parts: Parts, own: str | None) -> str | None:
     """The mask of a field that is marked where it is written, and whose values are no PII, or are masked."""
-    masks = {part.mask for part in values}
+    masks = {part.mask for part in parts.values}
+    if own == DROP:
+        return None if parts == NOTHING else own
     if own is None or not masks:
         return None
     if masks == {None}:
