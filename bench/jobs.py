@@ -135,8 +135,8 @@ def _submit(stack: RunningStack) -> None:
 
     changes: dict[str, Any] = {"table_definitions": bounded} | ({} if ours else {"built": without_dead_letters})
     with patch.multiple(inserts, **changes):
-        _, statements, _ = application.statement_set(stack.pipeline, stack.settings, chosen)
-    statements.execute()
+        environment, compiled, _ = application.application(stack.pipeline, stack.settings, chosen)
+    inserts.execute(environment, compiled)
 
 
 def _cpu(stack: RunningStack) -> float:

@@ -17,7 +17,7 @@ from shardlake.errors import BadInput
 from shardlake.flink import plan
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.gateway import guard
-from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, statements_of
+from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, planned
 from shardlake.flink.submit import REFUSED
 from shardlake.folders import state_folder
 from shardlake.install import layout
@@ -26,7 +26,7 @@ from shardlake.settings import Settings
 from shardlake.storage import S3, as_url, is_remote
 
 if TYPE_CHECKING:
-    from pyflink.table import StatementSet, TableEnvironment
+    from pyflink.table import TableEnvironment
 
 
 def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, draining: bool = False) -> dict[str, str]:
@@ -63,7 +63,7 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
     }
 
 
-def statement_set(
+def application(
     pipeline: Pipeline,
     settings: Settings,
     jobs: Jobs,
@@ -71,8 +71,8 @@ def statement_set(
     start_offsets: dict[str, str] | None = None,
     closed: Closed | None = None,
     draining: bool = False,
-) -> tuple[TableEnvironment, StatementSet, Writers]:
-    """The whole application, checked but not submitted."""
+) -> tuple[TableEnvironment, str, Writers]:
+    """The whole application as a compiled plan, checked but not submitted."""
     guard()
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
@@ -92,7 +92,7 @@ def statement_set(
         as_url(settings.lake),
         registry_login=registry_login.login() is not None,
     )
-    return environment, *statements_of(environment, pipeline, where, jobs, start_offsets, closed)
+    return environment, *planned(environment, pipeline, where, jobs, start_offsets, closed)
 
 
 def _load_file_systems(s3: S3) -> None:
@@ -112,7 +112,7 @@ def _load_file_systems(s3: S3) -> None:
 def main() -> None:
     """Read the request, a line; at the next line, which says where to resume, submit; write the job's id."""
     request: dict[str, Any] = json.loads(sys.stdin.readline())
-    environment, statements, writers = statement_set(
+    environment, compiled, writers = application(
         Pipeline.load(Path(request["pipeline"])),
         Settings.read(**request["settings"]),
         request["jobs"],
@@ -120,7 +120,7 @@ def main() -> None:
         closed=request["closed"],
         draining=request["draining"],
     )
-    compiled = plan.numbered(statements.compile_plan().as_json_string())
+    numbered = plan.numbered(compiled)
     line = sys.stdin.readline()
     if not line:  # whoever asked has given up
         return
@@ -129,11 +129,11 @@ def main() -> None:
     if go["resume_from"]:
         environment.get_config().set("execution.state-recovery.path", go["resume_from"])
         if go["plan"]:
-            change = plan.compare(go["plan"], compiled, writers)
+            change = plan.compare(go["plan"], numbered, writers)
         if change.removed:
             environment.get_config().set("execution.state-recovery.ignore-unclaimed-state", "true")
-    job_id = execute(environment, compiled)
-    sys.stdout.write(json.dumps({"job_id": job_id, "plan": compiled, **asdict(change)}))
+    job_id = str(execute(environment, numbered).get_job_client().get_job_id())
+    sys.stdout.write(json.dumps({"job_id": job_id, "plan": numbered, **asdict(change)}))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from shardlake.flink.parts import NOTHING, Compared, Parts, of_aggregate, of_expression
+from shardlake.flink.rex import function_of, is_expression, is_same_type, plain_type, type_text
+
 LONGEST = 200
 """Characters of an origin in a message; a longer one is cut, with a digest of the whole."""
 
@@ -16,22 +19,20 @@ ADDS_UP = frozenset({"COUNT", "SUM", "$SUM0", "AVG", "STDDEV_POP", "STDDEV_SAMP"
 """Aggregates that keep no value as it came. Another expression of the same columns counts on; all others keep values,
 which are then what their column is."""
 
-TYPES = {
-    "VARCHAR(2147483647)": "STRING",
-    "VARBINARY(2147483647)": "BYTES",
-    "TIMESTAMP_WITH_LOCAL_TIME_ZONE": "TIMESTAMP_LTZ",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`origin` says what the column is, `exact` with every condition too; `values` are the columns it is made of."""
+    """`origin` says what the column is, `exact` with every condition too; `values` are the columns it is made of.
+
+    `parts` says the same of its values, for PII: of every column that may be seen in them.
+    """
 
     name: str
     type: str
     origin: str
     exact: str
     values: frozenset[str]
+    parts: Parts = NOTHING
 
     def __str__(self) -> str:
         return f"{self.origin} ({self.type})"
@@ -40,11 +41,12 @@ class Column:
 Columns = tuple[Column, ...]
 
 
-def column(origin: str, exact: str | None = None, values: frozenset[str] | None = None) -> Column:
+def column(
+    origin: str, exact: str | None = None, values: frozenset[str] | None = None, parts: Parts = NOTHING
+) -> Column:
     """A column whose name and type are not known yet. With nothing else said, it is made of itself."""
-    return Column(
-        "", "", short(origin), short(exact or origin), frozenset({short(origin)}) if values is None else values
-    )
+    made_of = frozenset({short(origin)}) if values is None else values
+    return Column("", "", short(origin), short(exact or origin), made_of, parts)
 
 
 def short(text: str) -> str:
@@ -89,30 +91,12 @@ def _parts(text: str) -> Iterator[str]:
         yield text[begin:].strip()
 
 
-def type_text(kind: Any) -> str:
-    """A type as SQL writes it. Time attributes, and types that SQL has no words for, stay visible."""
-    if isinstance(kind, dict):
-        known = {"type", "precision", "kind", "nullable"}
-        if not set(kind) <= known:
-            return json.dumps(kind, sort_keys=True)
-        text = TYPES.get(str(kind["type"]), str(kind["type"]))
-        text += f"({kind['precision']})" if "precision" in kind else ""
-        text += "" if kind.get("nullable", True) else " NOT NULL"
-        return text + (f" *{kind['kind']}*" if "kind" in kind else "")
-    for long, brief in TYPES.items():
-        kind = kind.replace(long, brief)
-    return re.sub(r"TIMESTAMP\((\d)\) WITH LOCAL TIME ZONE", r"TIMESTAMP_LTZ(\1)", kind)
-
-
-def _plain(kind: Any) -> str:
-    return re.sub(r" NOT NULL| \*\w+\*", "", type_text(kind))
-
-
-def made_by(rex: Any, read: Sequence[Column]) -> Column:
-    """Give the column that an expression over columns makes."""
+def made_by(rex: Any, read: Sequence[Column], compared: Sequence[Compared] = ()) -> Column:
+    """Give the column that an expression over columns makes. `compared` are what conditions before it have compared."""
     if rex["kind"] == "INPUT_REF":
         return _referred(rex, read)
-    return column(_text(rex, read, exact=False), _text(rex, read, exact=True), _values(rex, read))
+    parts = of_expression(rex, [one.parts for one in read], [one.name for one in read], compared)
+    return column(_text(rex, read, exact=False), _text(rex, read, exact=True), _values(rex, read), parts)
 
 
 def _referred(rex: Any, read: Sequence[Column]) -> Column:
@@ -129,7 +113,7 @@ def _text(rex: Any, read: Sequence[Column], *, exact: bool) -> str:
         one = _referred(rex, read)
         return one.exact if exact else one.origin
     if kind == "LITERAL" and "value" in rex and "sarg" not in rex:
-        value, type_ = rex["value"], _plain(rex["type"])
+        value, type_ = rex["value"], plain_type(rex["type"])
         if value is None:
             return "NULL"
         return str(value) if not isinstance(value, str) else f"'{value}'" if "CHAR" in type_ else f"{type_} '{value}'"
@@ -141,10 +125,10 @@ def _text(rex: Any, read: Sequence[Column], *, exact: bool) -> str:
     if kind == "CALL":
         operands = rex["operands"]
         name = function_of(rex)
-        if name == "REINTERPRET" or (name == "CAST" and _plain(rex["type"]) == _plain(operands[0].get("type", ""))):
-            return inner(operands[0])  # it only marks a time attribute, or that null is possible
+        if name == "REINTERPRET" or (name == "CAST" and is_same_type(rex, operands[0])):
+            return inner(operands[0])
         if name == "CAST":
-            return f"CAST({inner(operands[0])} AS {_plain(rex['type'])})"
+            return f"CAST({inner(operands[0])} AS {plain_type(rex['type'])})"
         if rex.get("syntax") == "BINARY" and len(operands) == 2:
             return f"({inner(operands[0])} {name} {inner(operands[1])})"
         return f"{name}({', '.join(map(inner, operands))})"
@@ -156,19 +140,6 @@ def _text(rex: Any, read: Sequence[Column], *, exact: bool) -> str:
         if name != "correl"  # a number that Flink gives out in the order of the jobs
     }  # fmt: skip
     return json.dumps(told, sort_keys=True)
-
-
-def is_expression(value: Any) -> bool:
-    """Tell an expression from the rest of a node's JSON."""
-    return isinstance(value, dict) and {"kind", "type"} <= set(value) and value["kind"] not in ("ROWTIME", "PROCTIME")
-
-
-def function_of(rex: Any) -> str:
-    """The name of the function that a call calls."""
-    name = next(
-        str(rex[role]) for role in ("internalName", "systemName", "catalogName", "class", "sqlKind") if role in rex
-    )
-    return re.sub(r"^\$(.+)\$\d+$", r"\1", name)
 
 
 def _values(rex: Any, read: Sequence[Column]) -> frozenset[str]:
@@ -193,9 +164,10 @@ def result(call: Any, read: Sequence[Column]) -> Column:
     chosen = f" FILTER ({read[call['filterArg']].exact})" if call.get("filterArg", -1) >= 0 else ""
     distinct = "DISTINCT " if call.get("distinct") else ""
     exact = f"{name}({distinct}{', '.join(one.exact for one in arguments) or '*'}){chosen}"
+    parts = of_aggregate(call, [one.parts for one in read])
     if name in ADDS_UP and not distinct:
         added = sorted({value for one in arguments for value in one.values})
-        return column(f"{name}({', '.join(added) or ('a constant' if arguments else '*')})", exact)
+        return column(f"{name}({', '.join(added) or ('a constant' if arguments else '*')})", exact, parts=parts)
     kept = ", ".join(one.origin for one in arguments) or "*"
     # Several DISTINCT over one column share a set of values, with a mark for each condition.
-    return column(f"{name}({distinct}{kept}){chosen if distinct else ''}", exact)
+    return column(f"{name}({distinct}{kept}){chosen if distinct else ''}", exact, parts=parts)

@@ -5,17 +5,18 @@ Needs the standard library and PyFlink alone, as all that it imports: a package 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shardlake.errors import BadInput
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.job import Insert, Tables
+from shardlake.flink.masking import Written, is_masked, masked, must_be_masked
 from shardlake.flink.tables import dead_letters_query, table_definitions
 from shardlake.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from pyflink.table import StatementSet, TableEnvironment
+    from pyflink.table import TableEnvironment, TableResult
 
 NAME = "shardlake: "
 
@@ -61,49 +62,58 @@ def on_any_flink(jobs: Jobs, idle_seconds: float) -> dict[str, str]:
     }
 
 
-def statements_of(
+def planned(
     environment: TableEnvironment,
     pipeline: Pipeline,
     endpoints: Endpoints,
     jobs: Jobs,
     start_offsets: Mapping[str, str] | None = None,
     closed: Closed | None = None,
-) -> tuple[StatementSet, Writers]:
-    """The whole application in `environment`, its tables made and its inserts checked."""
+) -> tuple[str, Writers]:
+    """Give the plan of the whole application, compiled, as JSON; its tables are made in `environment`."""
     for statement in table_definitions(pipeline, endpoints, start_offsets):
         environment.execute_sql(statement)
-    statements = environment.create_statement_set()
+    inserts = built(environment, pipeline, jobs, closed or {})
     writers: dict[str, tuple[str, ...]] = {}
-    for job, insert in built(environment, pipeline, jobs, closed or {}):
-        statements.add_insert(insert.sink, insert.table)
+    for job, insert in inserts:
         sink = insert.sink.replace("`", "")
         writers[sink] = (*writers.get(sink, ()), *([job] if job else []))
-    return statements, writers
+    return compiled(environment, pipeline, inserts), writers
 
 
-def execute(environment: TableEnvironment, compiled: str) -> str:
-    """Submit a compiled plan, as JSON; the job's id."""
+def compiled(environment: TableEnvironment, pipeline: Pipeline, inserts: Sequence[Written]) -> str:
+    """Give the plan of inserts, as JSON, with PII masked. Raises BadInput where it cannot be."""
+    made = _compiled(environment, inserts)
+    if is_masked(pipeline, made):
+        return made
+    made = _compiled(environment, masked(environment, pipeline, inserts))
+    must_be_masked(pipeline, made)
+    return made
+
+
+def _compiled(environment: TableEnvironment, inserts: Sequence[Written]) -> str:
+    statements = environment.create_statement_set()
+    for _, insert in inserts:
+        statements.add_insert(insert.sink, insert.table)
+    return str(statements.compile_plan().as_json_string())
+
+
+def execute(environment: TableEnvironment, compiled: str) -> TableResult:
+    """Submit a compiled plan, as JSON."""
     from pyflink.table import PlanReference
 
     loaded = environment.load_plan(PlanReference.from_json_string(compiled))
     # PyFlink gives a loaded plan Java's environment, which lacks what executing asks of Python's.
     loaded._t_env = environment  # noqa: SLF001
-    return str(loaded.execute().get_job_client().get_job_id())
+    return loaded.execute()
 
 
-def build(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed: Closed) -> list[Insert]:
-    """Every job's inserts, checked against their sinks' columns, and the dead letters'.
+def built(environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed: Closed) -> list[Written]:
+    """Every job's inserts, checked against their sinks' columns, and the dead letters', which are no job's.
 
     Raises BadInput for an unknown job, or one whose columns are not its sink's.
     """
-    return [insert for _, insert in built(environment, pipeline, jobs, closed)]
-
-
-def built(
-    environment: TableEnvironment, pipeline: Pipeline, jobs: Jobs, closed: Closed
-) -> list[tuple[str | None, Insert]]:
-    """The inserts of `build`, each with its job; the dead letters' are no job's."""
-    inserts: list[tuple[str | None, Insert]] = [
+    inserts: list[Written] = [
         (job, insert)
         for job, options in jobs.items()
         for insert in pipeline.load_module("flink_jobs", job).build(

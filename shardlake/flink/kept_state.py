@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shardlake.flink.expressions import Column, Columns, function_of, is_expression, made_by, result, short, type_text
+from shardlake.flink.expressions import Column, Columns, made_by, result, short
 from shardlake.flink.lineage import AGGREGATES, Lineage, Node, kind_of, time_of, with_constants
+from shardlake.flink.rex import function_of, is_expression, type_text
 
 KEEPS_ROWS = frozenset(
     {

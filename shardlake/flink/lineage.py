@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any
 
 from shardlake.flink.expressions import Column, Columns, column, digest, fields_of, made_by, result
+from shardlake.flink.parts import Compared, comparisons, either, source, unknown
 
 Node = dict[str, Any]
 
@@ -53,6 +54,7 @@ class Lineage:
         self._renamed = renamed or {}
         self._edges = plan["edges"]
         self._found: dict[int, Columns] = {}
+        self._compared: dict[int, list[Compared]] = {}
 
     @cached_property
     def sources(self) -> dict[int, list[int]]:
@@ -66,13 +68,23 @@ class Lineage:
 
     def inputs(self, number: int) -> list[Columns]:
         """Give the columns of each input of a node."""
-        return [self.output(source) for source in self.sources.get(number, [])]
+        return [self.output(before) for before in self.sources.get(number, [])]
 
     def output(self, number: int) -> Columns:
         """Give the columns that a node writes."""
         if number not in self._found:
             self._found[number] = self._output(number)
         return self._found[number]
+
+    def compared(self, number: int) -> list[Compared]:
+        """List what conditions of a node, and of all that it reads, compare with constants."""
+        if number not in self._compared:
+            found = [one for before in self.sources.get(number, []) for one in self.compared(before)]
+            read = [one for columns in self.inputs(number) for one in columns]
+            for condition in _conditions(self.nodes[number]):
+                found += comparisons(condition, [one.parts for one in read], [one.name for one in read])
+            self._compared[number] = list(dict.fromkeys(found))
+        return self._compared[number]
 
     def aggregated(self, number: int) -> tuple[Columns, Node]:
         """Give the columns that an aggregate's calls and window refer to, and the node, or local half, reading them."""
@@ -99,11 +111,12 @@ class Lineage:
         if table and "scanTableSource" in node:
             table = table.removeprefix("decoded.")
             columns = [f"{table}.{name}" for name, _ in fields_of(node["outputType"])]
-            return [column(self._renamed.get(name, name)) for name in columns]
+            return [column(self._renamed.get(name, name), parts=source(name)) for name in columns]
+        compared = self.compared(number)
         if "projection" in node:
-            return [made_by(rex, inputs[0]) for rex in node["projection"]]
+            return [made_by(rex, inputs[0], compared) for rex in node["projection"]]
         if "projects" in node:
-            return _either([[made_by(rex, inputs[0]) for rex in one] for one in node["projects"]])
+            return _either([[made_by(rex, inputs[0], compared) for rex in one] for one in node["projects"]])
         if kind == "union":
             return _either(inputs)
         if kind in PASSED_ON:
@@ -121,7 +134,8 @@ class Lineage:
         if kind == "local-window-aggregate":
             keys = [inputs[0][index] for index in node["grouping"]]
             rest = len(list(fields_of(node["outputType"]))) - len(keys)
-            return [*keys, *[column("accumulator")] * rest]
+            parts = unknown(kind, [one.parts for one in inputs[0]])
+            return [*keys, *[column("accumulator", parts=parts)] * rest]
         if kind == "over-aggregate":
             read = with_constants(node, inputs[0])
             calls = [call for group in node["overSpec"]["groups"] for call in group["aggCalls"]]
@@ -130,9 +144,10 @@ class Lineage:
             window = window_of(node, inputs[0])
             return [*inputs[0], *(column(f"{name} of {window}") for name in ("start", "end", "time"))]
         if kind.endswith("correlate") and "functionCall" in node:
-            call = made_by(node["functionCall"], inputs[0])
+            call = made_by(node["functionCall"], inputs[0], compared)
             names = [name for name, _ in fields_of(node["outputType"])][len(inputs[0]) :]
-            return [*inputs[0], *(column(f"{call.exact}.{name}") for name in names)]
+            parts = replace(call.parts, whole=False)
+            return [*inputs[0], *(column(f"{call.exact}.{name}", parts=parts) for name in names)]
         if kind.endswith("join") and len(inputs) == 2:
             both = [*inputs[0], *inputs[1]]
             return both if len(both) == len(list(fields_of(node["outputType"]))) else inputs[0]
@@ -141,7 +156,8 @@ class Lineage:
     def _opaque(self, number: int, node: Node, fields: Iterable[tuple[str, str]]) -> list[Column]:
         told = {name: value for name, value in node.items() if name not in ("id", "description")}
         known = digest(json.dumps([told, [[str(one) for one in read] for read in self.inputs(number)]]))
-        return [column(f"{name} of {kind_of(node)} {known}") for name, _ in fields]
+        parts = unknown(kind_of(node), [one.parts for read in self.inputs(number) for one in read])
+        return [column(f"{name} of {kind_of(node)} {known}", parts=parts) for name, _ in fields]
 
 
 def window_of(node: Node, read: Sequence[Column]) -> str:
@@ -165,6 +181,12 @@ def with_constants(node: Node, read: Columns) -> Columns:
     return (*read, *(made_by(rex, read) for rex in node["overSpec"].get("constants", [])))
 
 
+def _conditions(node: Node) -> list[Any]:
+    """The conditions that the rows of a node's output have met."""
+    joins = [node, node.get("joinSpec", {}), node.get("intervalJoinSpec", {}).get("joinSpec", {})]
+    return [one[name] for one in joins for name in ("condition", "nonEquiCondition") if one.get(name)]
+
+
 def _either(all_of_them: Sequence[Sequence[Column]]) -> list[Column] | None:
     """Columns of several inputs in one place, whichever input comes first."""
     if len({len(columns) for columns in all_of_them}) != 1:
@@ -174,6 +196,7 @@ def _either(all_of_them: Sequence[Sequence[Column]]) -> list[Column] | None:
             " or ".join(sorted({one.origin for one in place})),
             " or ".join(sorted({one.exact for one in place})),
             frozenset(value for one in place for value in one.values),
+            either([one.parts for one in place]),
         )
         for place in zip(*all_of_them, strict=True)
     ]

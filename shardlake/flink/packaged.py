@@ -13,7 +13,7 @@ from pathlib import Path
 import shardlake
 from shardlake.errors import ShardlakeError
 from shardlake.flink import plan
-from shardlake.flink.inserts import execute, on_any_flink, statements_of
+from shardlake.flink.inserts import execute, on_any_flink, planned
 from shardlake.flink.properties import Properties
 from shardlake.pipeline import Pipeline
 
@@ -42,5 +42,5 @@ def _submit(folder: Path) -> None:
         settings["pipeline.global-job-parameters"] = f"{PII_SECRET}:'{properties.pii_secret}'"
     for name, value in settings.items():
         environment.get_config().set(name, value)
-    statements, _ = statements_of(environment, pipeline, properties.endpoints, jobs)
-    execute(environment, plan.numbered(statements.compile_plan().as_json_string()))
+    compiled, _ = planned(environment, pipeline, properties.endpoints, jobs)
+    execute(environment, plan.numbered(compiled))

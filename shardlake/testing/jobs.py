@@ -68,15 +68,12 @@ def run_job(
         for topic in pipeline.sources:
             _write(Path(folder) / f"{topic.name}.json", _arrived(topic, events.get(topic.name, [])))
         sinks = _define(environment, pipeline, Path(folder))
-        from shardlake.flink.inserts import build
+        from shardlake.flink.inserts import built, compiled, execute
 
-        statements = environment.create_statement_set()
-        built = build(environment, pipeline, {job: options or {}}, {job: closed or {}})
-        inserts = [insert for insert in built if insert.sink in sinks]
-        for insert in inserts:
-            statements.add_insert(insert.sink, insert.table)
-        statements.execute().wait()
-        return {insert.sink: _read(*sinks[insert.sink]) for insert in inserts}
+        all_of_them = built(environment, pipeline, {job: options or {}}, {job: closed or {}})
+        inserts = [(one, insert) for one, insert in all_of_them if insert.sink in sinks]
+        execute(environment, compiled(environment, pipeline, inserts)).wait()
+        return {insert.sink: _read(*sinks[insert.sink]) for _, insert in inserts}
 
 
 def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, tuple[Path, list[str]]]:

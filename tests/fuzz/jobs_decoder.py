@@ -45,6 +45,8 @@ class RegistryHandler(BaseHTTPRequestHandler):
         found: Any = None
         if parts[:2] == ["schemas", "ids"] and int(parts[2]) in SCHEMAS:
             found = {"schema": json.dumps(SCHEMAS[int(parts[2])])}
+            if parts[3:] == ["versions"]:
+                found = [{"subject": TOPIC.subject, "version": 1}]
         elif parts[:3] == ["subjects", TOPIC.subject, "versions"]:
             found = list(range(1, len(VERSIONS) + 1))
             if len(parts) == 4:
@@ -110,7 +112,7 @@ def started(folder: Path) -> Iterator[JobsDecoder]:
 
 def tries(chance: Random, jobs: JobsDecoder) -> Iterator[Try]:
     """Values as `values` makes them, asked of the JVM a batch at a time."""
-    decoder = Decoder(SCHEMA, Known())
+    decoder = Decoder(SCHEMA, Known(), TOPIC.subject)
     kinds = [(column.name, column.type) for column in columns(SCHEMA)]
     source = values(chance)
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from producers.clock import Clock
 from producers.json_lines import parser
 from producers.log_format import parser as format_parser
 from shardlake.errors import BadInput
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.tables import table_definitions
+from shardlake.formats.clock import Clock
 from shardlake.lake.query import connect, query
 from shardlake.lake.tables import LakeTable, lake_tables
 from shardlake.lake.trace import place_of

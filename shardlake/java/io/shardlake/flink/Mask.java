@@ -29,6 +29,12 @@ public class Mask extends ScalarFunction {
         prefix = (PiiKey.id(key) + ":").getBytes(StandardCharsets.US_ASCII);
     }
 
+    /** The planner has no key, or another one than the task manager's. */
+    @Override
+    public boolean supportsConstantFolding() {
+        return false;
+    }
+
     /** Of Flink's own strings, which are UTF-8: java.lang.String would be decoded and encoded for each. */
     @DataTypeHint(value = "STRING", bridgedTo = StringData.class)
     public StringData eval(@DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData value) {

@@ -21,6 +21,12 @@ public class TruncateNetwork extends ScalarFunction {
         mask.open(context);
     }
 
+    /** The planner has no key, or another one than the task manager's. */
+    @Override
+    public boolean supportsConstantFolding() {
+        return false;
+    }
+
     @DataTypeHint(value = "STRING", bridgedTo = StringData.class)
     public StringData eval(@DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData value) {
         if (value == null) {

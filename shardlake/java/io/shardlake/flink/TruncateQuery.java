@@ -11,6 +11,12 @@ import org.apache.flink.table.functions.ScalarFunction;
  * <p>A regular expression costs five times as much.
  */
 public class TruncateQuery extends ScalarFunction {
+    /** A plan that has the result in place of the call does not show that there is a mask. */
+    @Override
+    public boolean supportsConstantFolding() {
+        return false;
+    }
+
     @DataTypeHint(value = "STRING", bridgedTo = StringData.class)
     public StringData eval(@DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData value) {
         if (value == null) {
