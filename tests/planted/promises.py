@@ -89,8 +89,8 @@ FAULTS = (
         "while opened and opened[0] in done:", "while opened and done:", f"{UNIT}shard_window.py",
     ),
     Fault(
-        "lag", "lag is the broker's end less what is committed", "shardlake/lag/track.py",
-        "self.lag = max(0, end - ", "self.lag = max(0, end + 1 - ", f"{UNIT}lag_sampling.py",
+        "lag", "lag is the broker's end less what is committed", "shardlake/position.py",
+        "self.lag = max(0, self.end - ", "self.lag = max(0, self.end + 1 - ", f"{UNIT}lag_sampling.py",
     ),
     Fault(
         "loopback", "everything listens on loopback only", "shardlake/stack/kafka.py",
