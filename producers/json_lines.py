@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from producers import wrappers
 from producers.members import Finder, mapped
 from shardlake.formats.clock import Clock
 
@@ -35,7 +36,9 @@ def parser(mapping: Sequence[str] = (), clock: Clock | None = None) -> Parser:
             return None
         except ValueError:
             members = _with_odd_bytes(line)
-        return None if members is None else finder.fields(members)
+        if members is None or (not mapping and wrappers.is_docker_json(members)):
+            return None
+        return finder.fields(members)
 
     return parse
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from producers import access_log, fields, json_lines, log_format, logfmt, syslog
+from producers import access_log, fields, json_lines, log_format, logfmt, syslog, wrappers
 from producers.app_log import event_fields, fitted
 from producers.guard import Unforeseen
 from shardlake.errors import BadInput
@@ -29,6 +29,8 @@ FOLDER = Path(__file__).parent / "formats"
 AUTO = "auto"
 BYTE_ORDER_MARK = "\ufeff"
 """Windows begins files so; it is part of a line's bytes, and so of its id, and of no field."""
+DEEPEST = 2
+"""A line stands in so many wrappers at most: Compose's name before the time of `docker logs`."""
 MANY_UNPARSED = 0.1
 """A larger share of lines that no format took is warned of."""
 
@@ -120,10 +122,11 @@ def all_formats() -> tuple[Format, ...]:
     return tuple(format_file.load(FOLDER, fields.LEVEL_WORDS))
 
 
-def parser_of(format: Format, clock: Clock) -> Parser:
-    """The parser of a format. Raises BadInput where the format's file names one that is not there."""
+def parser_of(format: Format, clock: Clock, depth: int = 0) -> Parser:
+    """The parser of a format in so many wrappers. Raises BadInput where the format's file names one that is not
+    there."""
     if format.function is not None:
-        parsers = _functions(clock)
+        parsers = _functions(clock, depth)
         if format.function not in parsers:
             msg = f"The format {format.name} names the parser {format.function!r}."
             raise BadInput(msg, f"There is: {', '.join(parsers)}.")
@@ -141,9 +144,23 @@ def fitting(parse: Parser) -> Parser:
     return parsed
 
 
-def _functions(clock: Clock) -> dict[str, Parser]:
+def _inside(clock: Clock, depth: int) -> wrappers.Inside:
+    """The reader of lines in so many wrappers."""
+
+    def formats() -> list[tuple[Format, Parser]]:
+        return [
+            (one, parser_of(one, clock, depth))
+            for one in all_formats()
+            if depth < DEEPEST or one.function not in wrappers.PARSERS
+        ]
+
+    return wrappers.Inside(formats, clock)
+
+
+def _functions(clock: Clock, depth: int) -> dict[str, Parser]:
     """Parsers that are more than a pattern, by the names that formats' files give them."""
     return {
+        **{name: parser(_inside(clock, depth + 1)) for name, parser in wrappers.PARSERS.items()},
         "access_log": access_log.parse_line,
         "syslog_5424": syslog.parse_5424,
         "syslog_3164": syslog.parser_3164(clock),
@@ -162,7 +179,7 @@ def _of_pattern(pattern: str) -> Format:
     return Format("pattern", pattern, (pattern,), (pattern,), fields.IN_WORDS)
 
 
-FAMILIES = {"access": ("access",), "syslog": ("syslog_5424", "syslog_3164"), "json": ("json",)}
+FAMILIES = {"access": ("access",), "syslog": ("syslog_5424", "syslog_3164"), "json": ("docker_json", "json")}
 """Names that --format takes for several formats."""
 
 

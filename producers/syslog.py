@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from producers import fields
+from producers import access_log, fields
 from shardlake.formats import times
 from shardlake.formats.clock import Clock
 
@@ -110,7 +110,18 @@ def _event(
         "message": message or None,
         "attributes": rest or None,
     }
-    return {name: value for name, value in event.items() if value is not None}
+    given = {name: value for name, value in event.items() if value is not None}
+    if message and '] "' in message and (request := access_log.parse_line(message)) is not None:
+        return _of_a_web_server(given, request)
+    return given
+
+
+def _of_a_web_server(header: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an access line, and what its header knows besides. The header's message was the access line."""
+    found = {name: value for name, value in request.items() if value is not None}
+    rest = header.pop("attributes", {}) | found.pop("attributes", {})
+    del header["message"]
+    return header | found | ({"attributes": rest} if rest else {})
 
 
 def _is_priority(pri: str | None) -> bool:

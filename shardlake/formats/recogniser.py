@@ -65,13 +65,16 @@ class Recogniser:
         self._clock, self._failed = clock, failed
         self._sources: OrderedDict[str, Source] = OrderedDict()
 
-    def read(self, source: str, number: int, text: str) -> Named | None:
-        """The named parts of a line, None where no format takes the line."""
+    def read(self, source: str, number: int, text: str, near: datetime | None = None) -> Named | None:
+        """The named parts of a line, None where no format takes the line. A time of day is of the day that puts it
+        nearest to `near`, where that is known, else to the file's last time."""
         known = self._sources.get(source)
         if known is None:
             known = self._sources[source] = Source()
             if len(self._sources) > SOURCES:
                 self._sources.popitem(last=False)
+        if near is not None:
+            known.last = near
         letter = text[:1]
         letter = "0" if letter.isdigit() else "a" if letter.isalpha() else letter
         recent = known.by_letter.get(letter)
