@@ -49,10 +49,11 @@ NAMES: Names = {
     ),
     "method": (
         "method", "http_method", "request_method", "http.request.method", "http.method", "httpMethod", "request.method",
+        "httpRequest.httpMethod",
     ),
     "path": (
         "path", "uri", "request_uri", "url.original", "url.path", "url", "resourcePath", "request.uri", "request.path",
-        "request.url",
+        "request.url", "httpRequest.uri",
     ),
     "status": (
         "status", "status_code", "http_status", "http.response.status_code", "http.status_code", "statusCode",
@@ -66,7 +67,7 @@ NAMES: Names = {
     ),
     "client_address": (
         "client_address", "client_ip", "remote_addr", "remote_ip", "client.ip", "source.ip", "ip", "request.remote_ip",
-        "request.client_ip", "sourceIPAddress", "clientIp",
+        "request.client_ip", "sourceIPAddress", "clientIp", "httpRequest.clientIp",
     ),
     "user_agent": (
         "user_agent", "http_user_agent", "user_agent.original", "userAgent", "request.headers.User-Agent",
