@@ -1,12 +1,14 @@
-"""Reading lines of a file or of standard input, as they are."""
+"""Reading lines of a file or of standard input, as they are: UTF-8, or UTF-16 behind its byte order mark."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +17,9 @@ from shardlake.errors import BadInput
 MAX_LINE_BYTES = 1 << 20
 SNIFFED_BYTES = 8192
 STDIN = "-"
+UTF_16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+"""Encodings by their byte order marks. Windows' tools write UTF-16."""
+BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def check(name: str) -> None:
     if not start:
         msg = f"{name} is empty."
         raise BadInput(msg, "There is nothing to produce.")
-    if b"\x00" in start:
+    if b"\x00" in start and (start[:2] not in UTF_16 or start.startswith(codecs.BOM_UTF32_LE)):
         msg = f"{name} is a binary file: it holds NUL bytes."
         raise BadInput(msg, "Give a log file of text lines; unpack a compressed one first.")
 
@@ -64,7 +69,9 @@ def read(name: str) -> Iterator[Line]:
     """The lines of a checked file, or of standard input, without their ends. Blank lines are left out."""
     source = "stdin" if name == STDIN else text_of(Path(name).name)
     with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as file:
-        yield from _split(file, source)
+        # A reader without `peek` has no beginning to look at.
+        codec = UTF_16.get(file.peek(2)[:2]) if isinstance(file, BufferedReader) else None
+        yield from _split(file, source) if codec is None else _split_utf16(file, source, codec)
 
 
 def decoded(raw: bytes) -> str:
@@ -87,3 +94,39 @@ def _split(file: BinaryIO, source: str) -> Iterator[Line]:
         text = decoded(raw)
         if text:
             yield Line(source, start, number, text)
+
+
+def _split_utf16(file: BinaryIO, source: str, codec: str) -> Iterator[Line]:
+    end, offset, number = "\n".encode(codec), 0, 0
+    while True:
+        raw, length = _utf16_line(file, end)
+        if not length:
+            return
+        number += 1
+        start, offset = offset, offset + length
+        if len(raw.removesuffix(end)) > MAX_LINE_BYTES:
+            yield Line(source, start, number, None)
+            continue
+        text = raw.decode(codec, errors="backslashreplace").rstrip("\r\n")
+        if number == 1:
+            text = text.removeprefix(BYTE_ORDER_MARK)
+        if text:
+            yield Line(source, start, number, text)
+
+
+def _utf16_line(file: BinaryIO, end: bytes) -> tuple[bytes, int]:
+    """The bytes of a line with its end, no more of them than show that the line is too long, and how many there are.
+
+    The byte of a line feed is also half of other letters: a line ends where both bytes are there, at an even place.
+    """
+    kept, length, last = bytearray(), 0, b""
+    while piece := file.readline(MAX_LINE_BYTES):
+        if end[:1] == piece[-1:] == b"\n" and (length + len(piece)) % 2:
+            piece += file.read(1)
+        length += len(piece)
+        last = (last + piece)[-2:]
+        if len(kept) <= MAX_LINE_BYTES + len(end):
+            kept += piece
+        if last == end and length % 2 == 0:
+            break
+    return bytes(kept), length

@@ -55,7 +55,41 @@ def test_a_line_of_exactly_the_limit_is_kept(tmp_path: Path) -> None:
     assert [len(line.text or "") for line in read(str(path))] == [MAX_LINE_BYTES - 1, MAX_LINE_BYTES, 1]
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"", "is empty"), (b"\x7fELF\x00", "binary file")])
+@pytest.mark.parametrize(("mark", "codec"), [(b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")])
+def test_utf_16_is_read_line_by_line_with_places_in_bytes(tmp_path: Path, mark: bytes, codec: str) -> None:
+    path = tmp_path / "a.log"
+    tricky = "\u0a41\u410a\u0a0a\u0a00"  # a line feed's byte in each half of a letter
+    path.write_bytes(mark + f"one\r\n\n{tricky}\n{tricky}caf\u00e9 \U0001f600\nlast".encode(codec))
+    check(str(path))
+    assert list(read(str(path))) == [
+        Line("a.log", 0, 1, "one"),
+        Line("a.log", 14, 3, tricky),
+        Line("a.log", 24, 4, f"{tricky}café \U0001f600"),
+        Line("a.log", 48, 5, "last"),
+    ]
+
+
+@pytest.mark.parametrize(("mark", "codec"), [(b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")])
+def test_a_line_of_utf_16_that_is_too_long_or_cut_costs_no_neighbour(tmp_path: Path, mark: bytes, codec: str) -> None:
+    path = tmp_path / "a.log"
+    long = "x" * (MAX_LINE_BYTES // 2)
+    path.write_bytes(mark + f"before\n{long}\n{long}x\n{long * 3}\nafter\n".encode(codec) + b"\xd8")
+    found = list(read(str(path)))
+    assert [(line.number, line.text) for line in found] == [
+        (1, "before"), (2, long), (3, None), (4, None), (5, "after"), (6, "\\xd8"),
+    ]  # fmt: skip
+    assert found[4].offset_bytes == 2 + 2 * (7 + 5 * len(long) + 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x7fELF\x00", "binary file"),
+        ("one\n".encode("utf-32"), "binary file"),
+        ("one\n".encode("utf-16-le"), "binary file"),
+    ],
+)
 def test_what_is_no_log_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(content)
