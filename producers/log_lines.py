@@ -52,6 +52,11 @@ class Reader:
         """The event of a line; `fallback` is its service where neither the line nor an option says one."""
         parsed = self.recogniser.read(line.source, line.number, text.removeprefix(BYTE_ORDER_MARK))
         event = {"event_id": id_of(line, text), "service": fallback}
+        container = wrappers.container_of(fallback)
+        if container is not None:
+            event["service"], of_pod = container
+            if parsed is not None:
+                parsed = parsed | {"attributes": of_pod | parsed.get("attributes", {})}
         event.update({"raw": text} if parsed is None else event_fields(parsed))
         event.update(self.forced)
         return event

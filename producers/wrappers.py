@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from producers import fields
@@ -36,6 +37,9 @@ DOCKER_LOGS = re.compile(
 COMPOSE = re.compile(r"([A-Za-z0-9][\w.-]{0,62}) *\| (.*)", re.DOTALL)
 COMPOSE_NUMBER = re.compile(r"[-_]\d{1,4}$")
 KUBECTL = re.compile(r"\[pod/([a-z0-9][a-z0-9.-]{0,252})/([a-z0-9][a-z0-9-]{0,62})\] (.*)", re.DOTALL)
+KUBERNETES_FILE = re.compile(
+    r"([a-z0-9][a-z0-9-]{0,252})_([a-z0-9][a-z0-9-]{0,62})_([a-z0-9][a-z0-9-]{0,62})-[0-9a-f]{64}", re.ASCII
+)
 DOCKER_JSON = '{"log":"'
 DOCKER_MEMBERS = frozenset({"log", "stream", "time", "attrs"})
 
@@ -157,6 +161,13 @@ def kubectl(inside: Inside) -> Parser:
         return inside.read(match[3], None, match[2], {"pod": match[1], "container": match[2]})
 
     return parse
+
+
+@lru_cache
+def container_of(file: str) -> tuple[str, dict[str, Any]] | None:
+    """The container, and its pod and namespace, that a file of Kubernetes' /var/log/containers is named after."""
+    match = KUBERNETES_FILE.fullmatch(file)
+    return None if match is None else (match[3], {"namespace": match[2], "pod": match[1]})
 
 
 PARSERS: dict[str, Callable[[Inside], Parser]] = {

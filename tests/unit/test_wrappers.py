@@ -112,3 +112,15 @@ def test_wrappers_within_wrappers_end() -> None:
     event = event_of("a | " * 10_000)
     assert event["service"] == "a"
     assert event["message"].count("a | ") == 9_998
+
+
+def test_a_file_of_kubernetes_names_pod_and_container() -> None:
+    file = f"shop-5d4f-x_prod_web-app-{'0a' * 32}"
+    text = "2026-11-29T09:00:31.3Z stdout F started"
+    line = Line("a.log", 0, 1, text)
+    event = reader()(line, text, file)
+    assert event["service"] == "web-app"
+    assert event["message"] == 'started {"namespace":"prod","pod":"shop-5d4f-x","stream":"stdout"}'
+    assert reader()(line, "of no format", file)["service"] == "web-app"
+    assert reader(service="mine")(line, text, file)["service"] == "mine"
+    assert reader()(line, text, "shop_prod_web")["service"] == "shop_prod_web"
