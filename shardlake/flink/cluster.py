@@ -16,7 +16,7 @@ import requests
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.flink import tasks
 from shardlake.flink.failure import Failure
-from shardlake.flink.inserts import NAME
+from shardlake.flink.inserts import APART, NAME, jobs_of
 from shardlake.flink.tasks import ENDED
 from shardlake.flink.watch import Watch
 from shardlake.patience import Patience
@@ -94,6 +94,15 @@ class Cluster:
     def running(self) -> Job | None:
         """The application of ours that has not ended."""
         return next((job for job in self.jobs() if job.name.startswith(NAME) and job.is_running), None)
+
+    def apart(self) -> dict[str, Job]:
+        """The jobs that run apart from the application, by their names: see `apart`."""
+        return {
+            name: job
+            for job in self.jobs()
+            if job.name.startswith(APART) and job.is_running
+            for name in jobs_of(job.name)
+        }
 
     def state(self, job_id: str) -> str:
         """RUNNING, RESTARTING, FINISHED, …"""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 MEND = (
-    "Where the cause is a job's, mend the job; or end all by `shardlake jobs cancel`, and run the others by their "
-    "names: `shardlake jobs run JOB …`."
+    "Where the cause is a job's: `shardlake jobs leave-out JOB` lets the others go on without it, and `shardlake jobs "
+    "take-up JOB` goes on with it where it was, once it is mended."
 )
 LONGEST_CAUSE = 500
 _FRAME = re.compile(r'File "[^"]*/(\w+)/(\w+)\.py", line (\d+)')
