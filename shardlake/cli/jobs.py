@@ -142,6 +142,14 @@ def leave_out_job(ctx: typer.Context, job: Annotated[str, typer.Argument(help="O
     err.print(f"{job} is left out; the others run: job {job_id}, {how}")
 
 
+@app.command()
+def watch(ctx: typer.Context) -> None:
+    """Leave out each job that keeps failing at its own code or data, until Ctrl-C. `shardlake up` does so by itself."""
+    from shardlake.cli.watch import watch as look_at_jobs
+
+    look_at_jobs(ctx.obj.pipeline, err.print)
+
+
 @app.command("take-up")
 def take_up_job(
     ctx: typer.Context,

@@ -166,6 +166,12 @@ class Cluster:
         checkpoints = self._get_known(f"/jobs/{job_id}/checkpoints", {})
         return Failure.since_checkpoint(exceptions, checkpoints, FOLDERS)
 
+    def failures(self, job_id: str) -> list[Failure]:
+        """Return all failures of the job since its last completed checkpoint, the newest first."""
+        exceptions = self._get_known(f"/jobs/{job_id}/exceptions", {})
+        checkpoints = self._get_known(f"/jobs/{job_id}/checkpoints", {})
+        return list(Failure.all_since_checkpoint(exceptions, checkpoints, FOLDERS))
+
     def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
         """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""
         wanted = re.compile(rf"\.topic\.{re.escape(topic)}\.partition\.(\d+)\.currentOffset$")

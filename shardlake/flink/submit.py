@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from shardlake.child import die_with_parent
 from shardlake.errors import BadInput, ShardlakeError
 from shardlake.flink.inserts import Closed, Writers
 from shardlake.flink.lineage import table_of
+from shardlake.flink.plan import sinks_behind
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import SECRET, Settings
@@ -86,6 +87,12 @@ class Plans:
         plan = json.loads((self.folder / "plans" / f"{job_id}.json").read_text())
         tables = [str(table_of(node)) for node in plan["nodes"] if "scanTableSource" in node]
         return {table.removeprefix("decoded.") for table in tables}
+
+    def served(self, job_id: str, nodes: Iterable[int]) -> set[str]:
+        """The jobs of this application that need these nodes of its plan; none where the plan is not kept."""
+        file = self.folder / "plans" / f"{job_id}.json"
+        sinks = sinks_behind(file.read_text(), nodes) if file.exists() else set()
+        return {job for sink, jobs in self.writers(job_id).items() if sink in sinks for job in jobs}
 
     def hand_on(self, path: str, folder: Folder) -> None:
         """Copy the plan of a checkpoint or savepoint into another jobs folder, for who resumes from there."""

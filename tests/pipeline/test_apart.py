@@ -12,7 +12,7 @@ from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.inserts import on_any_flink, planned
 from shardlake.flink.kept_state import keeps
 from shardlake.flink.lineage import table_of
-from shardlake.flink.plan import compare, numbered
+from shardlake.flink.plan import compare, numbered, sinks_behind
 from shardlake.flink.tables import group_of
 from shardlake.pipeline import Pipeline
 from shardlake.testing.jobs import mini_cluster_environment
@@ -81,3 +81,11 @@ def test_a_job_apart_and_the_others_find_each_their_state_and_write_no_dead_lett
             if "scanTableSource" in node
         }
         assert groups == {f"shardlake-jobs.{job}"}
+
+
+def test_a_node_is_known_by_its_number_to_lead_to_sinks(together: str) -> None:
+    (source,) = [node["id"] for node in nodes(together) if "scanTableSource" in node]
+    assert sinks_behind(together, [source]) == sinks(together)
+    (alerts,) = [node["id"] for node in nodes(together) if table_of(node) == "lake.alerts"]
+    assert sinks_behind(together, [alerts, 4711]) == {"lake.alerts"}
+    assert sinks_behind(together, []) == set()
