@@ -26,6 +26,8 @@ CHECKPOINT_TIMEOUT_NS = 600 * 10**9
 
 ATTEMPTS = 20
 """A running job replaces its checkpoint; so often the reading begins anew before it is given up."""
+LISTINGS = 5
+"""A listing shows no state where the only checkpoint was replaced meanwhile; so many in a row do not."""
 
 
 class Needed:
@@ -38,14 +40,14 @@ class Needed:
         Raises Unavailable where the jobs replace their checkpoints faster than they can be read.
         """
         wanted = {name: name.encode() for name in names}
-        found = [states(folder) for folder in jobs]
+        found = [_states(folder) for folder in jobs]
         for _ in range(ATTEMPTS):
             kept = found
             every = [state for of_one in kept for state in of_one]
             self._named = {name: str(state.folder) for state in every for name in _named_in(state, wanted)}
             # Flink removes a checkpoint once a newer one is complete: while there is none, the newest was read whole.
             # What only an older one named that has gone meanwhile, the jobs have completed.
-            found = [states(folder) for folder in jobs]
+            found = [_states(folder) for folder in jobs]
             if all(set(now) <= set(before) for now, before in zip(found, kept, strict=True)):
                 break
         else:
@@ -61,6 +63,14 @@ class Needed:
         if began_ns >= self._begun_before_ns:
             return "the jobs may be at work on it"
         return ""
+
+
+def _states(folder: Folder) -> list[State]:
+    """All states that an application keeps, listed again where a listing shows none."""
+    for _ in range(LISTINGS):
+        if found := states(folder):
+            return found
+    return []
 
 
 def _begun_before_ns(kept: Sequence[State]) -> int:
