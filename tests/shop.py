@@ -80,15 +80,18 @@ class Shop:
         last_ms = int((NOON + timedelta(seconds=EVENTS - 1)).timestamp() * 1000)
         return {"revenue": {"orders": last_ms, "payments": last_ms}}
 
-    def verdict(self, *countings: Counting, unread: str = "", strays: Iterable[Path] = ()) -> Verdict:
-        """What `verify` concludes, of one topic that could not be read where `unread` names it."""
+    def verdict(
+        self, *countings: Counting, unread: str = "", strays: Iterable[Path] = (), left_out: Iterable[str] = ()
+    ) -> Verdict:
+        """What `verify` concludes, where `unread` names a topic that could not be read, `left_out` jobs left out."""
         sources = [
             Source(topic, None, unread="the broker is gone")
             if topic.name == unread
             else Source(topic, self.evidence[topic.name], self.runs.get(topic.name, ()))
             for topic in self.pipeline.sources
         ]
-        tables, jobs = lake_tables(self.lake, self.pipeline), Jobs(countings or (REVENUE,), self.closed)
+        tables = lake_tables(self.lake, self.pipeline)
+        jobs = Jobs(countings or (REVENUE,), self.closed, [*left_out])
         return verify(self.pipeline, self.lake, tables, sources, jobs, self.folder / "no topics", [*strays])
 
     def file(self, table: str) -> Path:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from shardlake import compose
 from shardlake.cli.follow import tell
+from shardlake.cli.lake import jobs_left_out
 from shardlake.errors import BadInput, Unavailable
 from shardlake.folders import running_stack, state_folder
 from shardlake.pipeline import Pipeline, Topic
@@ -68,7 +69,8 @@ def read_sources(
     published = home / PUBLISHED
     if is_fresh:
         shutil.rmtree(published, ignore_errors=True)
-        if is_ended:
+        # A checkpoint of a job that was left out may be committed to the one and not to the other.
+        if is_ended and not jobs_left_out(settings):
             collect_published(settings, pipeline, published)
     return found, published if published.is_dir() else None
 

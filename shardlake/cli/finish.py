@@ -28,51 +28,67 @@ METRICS_SECONDS = 3
 """Flink looks for its sources' metrics only when it is asked, and has them a moment later."""
 
 
-def plan_drain(pipeline: Pipeline, settings: Settings) -> Submission:
-    """The application that `drain` needs, with the jobs that are running, its planning begun."""
+def plan_drain(pipeline: Pipeline, settings: Settings, apart: str | None = None) -> Submission:
+    """The application that `drain` needs, with the jobs that are running, its planning begun.
+
+    `apart` is a job that runs apart from the others, here and below; `settings` are those of its application.
+    """
     from shardlake.flink.inserts import jobs_of
     from shardlake.flink.resume import LastEnd
     from shardlake.flink.submit import Submission
 
     last = LastEnd.read(settings.jobs)
-    jobs = jobs_of(running(settings).name)
+    jobs = jobs_of(running(settings, apart).name)
     log = state_folder() / "logs" / "finish.log"
-    return Submission(pipeline, settings, jobs, log, closed=last.closed if last else {}, draining=True)
+    return Submission(pipeline, settings, jobs, log, closed=last.closed if last else {}, draining=True, apart=apart)
 
 
-def drain(pipeline: Pipeline, settings: Settings, planned: Submission, timeout_seconds: float | None = None) -> None:
+def drain(
+    pipeline: Pipeline,
+    settings: Settings,
+    planned: Submission,
+    timeout_seconds: float | None = None,
+    apart: str | None = None,
+) -> None:
     """Stop the jobs, resume them with sources that are never idle, and drain those: see `application.configuration`.
 
     They may take as long as they read, or move otherwise, and no longer than `timeout_seconds` where that is given.
     Raises ShardlakeError where they do not come to the end, Unavailable where Flink or the broker is gone.
     """
     from shardlake.flink.resume import FINISHED, FINISHING
+    from shardlake.flink.submit import Plans
+    from shardlake.flink.tables import view_name
     from shardlake.topics import ends_of_records
 
     cluster = cluster_of(settings)
     servers = settings.kafka_bootstrap_servers
-    wanted = {topic.name: ends_of_records(servers, topic.name) for topic in pipeline.sources}
+    sources = pipeline.sources
+    if apart:
+        # The dead letters are of every topic of events; one job may read fewer.
+        views = Plans(settings.jobs).reads(running(settings, apart).job_id)
+        sources = [topic for topic in sources if view_name(topic) in views]
+    wanted = {topic.name: ends_of_records(servers, topic.name) for topic in sources}
 
     def unread(job_id: str, before: dict[str, dict[int, int]]) -> int:
         return sum(
-            _unread(ends, before.get(name, {}), cluster.read_offsets(job_id, name), _committed(settings, name))
+            _unread(ends, before.get(name, {}), cluster.read_offsets(job_id, name), _committed(settings, name, apart))
             for name, ends in wanted.items()
         )
 
     try:
         # What the stopped run has read is in its savepoint; the next run tells only of partitions with something new.
-        job_id = running(settings).job_id
+        job_id = running(settings, apart).job_id
         patience = time.monotonic() + METRICS_SECONDS
         while unread(job_id, {}) and time.monotonic() < patience:
             time.sleep(0.2)
         before = {name: cluster.read_offsets(job_id, name) for name in wanted}
-        savepoint = end(settings, FINISHING)
+        savepoint = end(settings, FINISHING, apart)
         job_id = planned.submit(as_url(beside(settings.jobs, savepoint))).job_id
     finally:
         planned.abandon()
     cluster.await_running(job_id)
     _await_read(cluster, job_id, lambda: unread(job_id, before), timeout_seconds)
-    end(settings, FINISHED)
+    end(settings, FINISHED, apart)
 
 
 def _await_read(cluster: Cluster, job_id: str, unread: Callable[[], int], timeout_seconds: float | None) -> None:
@@ -103,25 +119,42 @@ def _unread(offsets: dict[int, tuple[int, int]], *read: dict[int, int]) -> int:
     )
 
 
-def _committed(settings: Settings, topic: str) -> dict[int, int]:
-    from shardlake.flink.tables import GROUP
+def _committed(settings: Settings, topic: str, apart: str | None) -> dict[int, int]:
+    from shardlake.flink.tables import group_of
     from shardlake.topics import committed
 
-    return committed(settings.kafka_bootstrap_servers, GROUP, topic)
+    return committed(settings.kafka_bootstrap_servers, group_of(apart), topic)
 
 
-def running(settings: Settings) -> Job:
+def applications(settings: Settings) -> list[tuple[Settings, str | None]]:
+    """The application and the jobs apart from it, as far as they run, each with the settings of its own.
+
+    Raises ShardlakeError where nothing runs.
+    """
+    from shardlake.flink.apart import settings_of
+    from shardlake.flink.cluster import Cluster
+
+    cluster = Cluster(settings.flink_rest_url)
+    apart: list[tuple[Settings, str | None]] = [(settings_of(settings, job), job) for job in cluster.apart()]
+    if apart and cluster.running() is None:
+        return apart
+    running(settings)
+    return [(settings, None), *apart]
+
+
+def running(settings: Settings, apart: str | None = None) -> Job:
     """The running application. Raises ShardlakeError where none runs."""
     from shardlake.flink.cluster import Cluster
 
-    job = Cluster(settings.flink_rest_url).running()
+    cluster = Cluster(settings.flink_rest_url)
+    job = cluster.apart().get(apart) if apart else cluster.running()
     if job is None:
         msg = "The jobs are not running."
         raise ShardlakeError(msg, "Start them with `shardlake jobs run`.")
     return job
 
 
-def end(settings: Settings, how: str) -> str:
+def end(settings: Settings, how: str, apart: str | None = None) -> str:
     """Stop the running application, with FINISHED by a drain; its savepoint's path.
 
     Raises ShardlakeError where none runs.
@@ -129,7 +162,7 @@ def end(settings: Settings, how: str) -> str:
     from shardlake.flink.inserts import jobs_of
     from shardlake.flink.resume import FINISHED, write_end
 
-    job = running(settings)
+    job = running(settings, apart)
     path = cluster_of(settings).stop(job.job_id, as_url(settings.jobs / "savepoints"), drain=how == FINISHED)
     topic_ids.keep_with(settings.jobs, beside(settings.jobs, path))
     write_end(settings.jobs, how, path, jobs_of(job.name), drained=how == FINISHED)

@@ -1,4 +1,4 @@
-"""`shardlake jobs run|list|stop|finish|rewind`: the pipeline's jobs as one Flink application."""
+"""`shardlake jobs run|list|stop|finish|leave-out|take-up|rewind`: the pipeline's jobs as one Flink application."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from shardlake.cli.cluster import cluster_of
-from shardlake.cli.finish import drain, end, plan_drain, running
+from shardlake.cli.finish import applications, drain, end, plan_drain, running
+from shardlake.cli.leave_out import leave_out, leave_out_again, run_apart, take_up
 from shardlake.cli.output import add_row, err, new_table, out, print_json, styled
-from shardlake.errors import ShardlakeError
-from shardlake.folders import state_folder
-from shardlake.patience import patiently
+from shardlake.cli.start import start
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.terminal import visible
@@ -42,87 +41,21 @@ def run(
         return
     job_id, how = start(pipeline, settings, jobs or [], options or [], savepoint, skip_lost=skip_lost)
     err.print(styled("running", "bold green"), f"after {time.monotonic() - began:.1f} s: job {job_id}, {how}")
-
-
-def start(
-    pipeline: Pipeline,
-    settings: Settings,
-    jobs: list[str],
-    options: list[str],
-    savepoint: str | None = None,
-    *,
-    skip_lost: bool = False,
-) -> tuple[str, str]:
-    """Submit and wait until all tasks run; the job's id, and from where it started, in words."""
-    from shardlake.flink.job import choose
-    from shardlake.flink.resume import next_start, settle
-    from shardlake.flink.submit import Submission
-    from shardlake.flink.taking_up import TakingUp
-    from shardlake.lake.tables import must_be_in_place
-    from shardlake.topics import names, offsets, topic_ids
-
-    chosen = choose(pipeline, jobs, options)
-    patiently(lambda: must_be_in_place(settings.lake), "the lake's server")
-    cluster = cluster_of(settings)
-    already = cluster.running()
-    if already:
-        msg = f"The jobs are running already (job {already.job_id})."
-        raise ShardlakeError(msg, "Stop them with `shardlake jobs stop`; they resume where they were.")
-    if settle(settings.jobs):
-        err.print("the last `jobs finish` was killed at its end; the windows that it fired stay closed")
-    servers = settings.kafka_bootstrap_servers
-    found = patiently(lambda: {topic.name: offsets(servers, topic.name) for topic in pipeline.sources}, "the broker")
-    firsts = {name: {partition: first for partition, (first, _) in of.items()} for name, of in found.items()}
-    held = patiently(lambda: accounted_for(pipeline, settings), "the broker and the lake's server")
-    there = patiently(lambda: names(servers), "the broker")
-    made = [topic.name for topic in pipeline.on_broker if topic.name in there]
-    ids = patiently(lambda: topic_ids(servers, made), "the broker")
-    taking_up = TakingUp(pipeline, settings, ids, firsts, held, savepoint)
-    taking_up.must_be_the_same_topics()
-    begin = next_start(settings, firsts, held, savepoint)
-    lost = patiently(lambda: taking_up.must_have_lost_nothing(begin, skip=skip_lost), "the broker")
-    for line in [*lost, *taking_up.note()]:
-        err.print(line)
-    log = state_folder() / "logs" / "submit.log"
-    submission = Submission(pipeline, settings, chosen, log, start_offsets=begin.start_offsets, closed=begin.closed)
-    submitted = submission.submit(begin.resume_from)
-    cluster.await_running(submitted.job_id)
-    if submitted.added:
-        err.print(f"new here: {', '.join(submitted.added)}; windows in it begin with what comes from now on")
-    if submitted.removed:
-        err.print(f"no longer written: {', '.join(submitted.removed)}; its open windows are dropped")
-    if begin.resume_from:
-        return submitted.job_id, f"resumed from {begin.resume_from}"
-    how = (
-        "anew, after the last record that the jobs have read" if begin.start_offsets else "from the start of the topic"
-    )
-    return submitted.job_id, how
-
-
-def accounted_for(pipeline: Pipeline, settings: Settings) -> dict[str, dict[int, int]]:
-    """One past the highest offset that the lake or the dead letters hold, for each partition where there is one."""
-    from shardlake.lake.accounting import dead_letter_places, rows_by_partition
-
-    found: dict[str, dict[int, int]] = {}
-    for topic in pipeline.sources:
-        next_offset: dict[int, int] = {}
-        for (name, partition), count in rows_by_partition(settings.lake, str(topic.lake_table)).items():
-            if name == topic.name:
-                next_offset[partition] = count.max_offset + 1
-        for partition, offset in dead_letter_places(settings.kafka_bootstrap_servers, topic):
-            next_offset[partition] = max(next_offset.get(partition, 0), offset + 1)
-        found[topic.name] = next_offset
-    return found
+    if not jobs:
+        run_apart(pipeline, settings, skip_lost=skip_lost)
 
 
 @app.command("list")
 def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """What runs and has run on this Flink."""
+    from shardlake.flink.apart import left_out
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.failure import MEND
 
-    cluster = Cluster(Settings.read().flink_rest_url)
+    settings = Settings.read()
+    cluster = Cluster(settings.flink_rest_url)
     found = cluster.jobs()
+    out_of_it = left_out(settings.jobs) if settings.jobs_folder else {}
     late = {job.job_id: cluster.late_events(job.job_id) for job in found if job.is_running}
     failures = {job.job_id: cluster.failure(job.job_id) for job in found if job.is_running}
     if json:
@@ -150,6 +83,10 @@ def list_jobs(json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         if failure:
             out.print(styled("failing:", "bold red"), f"job {job_id}: {failure}")
             out.print(f"  {MEND}")
+    for name, one in out_of_it.items():
+        if not one.is_taken_up:
+            out.print(styled("left out:", "bold yellow"), visible(str(one)))
+            out.print(f"  Once it is mended: `shardlake jobs take-up {name}`.")
 
 
 @app.command()
@@ -157,17 +94,18 @@ def stop() -> None:
     """Stop, with open windows kept in a savepoint: `jobs run` resumes there."""
     from shardlake.flink.resume import STOPPED
 
-    path = end(Settings.read(), STOPPED)
-    err.print(f"stopped; savepoint {path}")
+    for settings, apart in applications(Settings.read()):
+        path = end(settings, STOPPED, apart)
+        err.print(f"stopped{f' {apart}' if apart else ''}; savepoint {path}")
 
 
 @app.command()
 def cancel() -> None:
     """End the jobs without a savepoint, also where `stop` cannot: `jobs run` goes on from the newest checkpoint."""
-    settings = Settings.read()
-    cluster, job = cluster_of(settings), running(settings)
-    cluster.cancel(job.job_id)
-    cluster.await_ended(job.job_id)
+    for settings, apart in applications(Settings.read()):
+        cluster, job = cluster_of(settings), running(settings, apart)
+        cluster.cancel(job.job_id)
+        cluster.await_ended(job.job_id)
     err.print("cancelled; what came after the newest checkpoint is read again by the next `shardlake jobs run`")
 
 
@@ -180,9 +118,47 @@ def finish(
     ] = None,
 ) -> None:
     """Read to the topic's present end, let every window fire, and end. `jobs run` then starts after the last record."""
+    from shardlake.flink.apart import unite
+
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
-    drain(pipeline, settings, plan_drain(pipeline, settings), timeout)
+    for own, apart in applications(settings):
+        drain(pipeline, own, plan_drain(pipeline, own, apart), timeout, apart)
+    for job in unite(settings, [topic.name for topic in pipeline.sources]):
+        err.print(f"{job} has read as far as the others, and is one of them again")
     err.print("finished: every window has fired")
+
+
+@app.command("leave-out")
+def leave_out_job(ctx: typer.Context, job: Annotated[str, typer.Argument(help="One of those that run.")]) -> None:
+    """Go on without a job, from the newest checkpoint. Its state is kept: `jobs take-up` goes on there."""
+    from shardlake.flink.cluster import Cluster
+
+    pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
+    if job in Cluster(settings.flink_rest_url).apart():
+        leave_out_again(settings, job)
+        err.print(f"{job} is left out again")
+        return
+    job_id, how = leave_out(pipeline, settings, job)
+    err.print(f"{job} is left out; the others run: job {job_id}, {how}")
+
+
+@app.command()
+def watch(ctx: typer.Context) -> None:
+    """Leave out each job that keeps failing at its own code or data, until Ctrl-C. `shardlake up` does so by itself."""
+    from shardlake.cli.watch import watch as look_at_jobs
+
+    look_at_jobs(ctx.obj.pipeline, err.print)
+
+
+@app.command("take-up")
+def take_up_job(
+    ctx: typer.Context,
+    job: Annotated[str, typer.Argument(help="One that was left out.")],
+    skip_lost: Annotated[bool, typer.Option("--skip-lost", help="Go on without records that are gone.")] = False,
+) -> None:
+    """Run a job that was left out, from its own state, apart from the others until a finish brings all together."""
+    job_id, how = take_up(Pipeline.load(ctx.obj.pipeline), Settings.read(), job, skip_lost=skip_lost)
+    err.print(f"{job} runs apart from the others: job {job_id}, {how}")
 
 
 @app.command()

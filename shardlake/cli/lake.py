@@ -4,7 +4,7 @@ files of older versions."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,7 +48,12 @@ def recount(
         raise BadInput(msg, "Give a job a `recount`: see docs/use.md, late events and the recount.")
     found: list[Recount] = []
     wrong: list[BadInput] = []
+    out_of_it = jobs_left_out(settings)
+    for job in out_of_it:
+        err.print(f"{job} has not read what the others have, as it was left out: its tables are not counted again")
     for counting in jobs:
+        if counting.job in out_of_it:
+            continue
         try:
             found.append(compare(counting, pipeline, tables, closed=closed.get(counting.job)))
         except BadInput as error:
@@ -126,6 +131,7 @@ def migrate(
 
     The jobs must have ended. The old files are kept.
     """
+    from shardlake.flink.apart import left_out
     from shardlake.flink.cluster import Cluster
     from shardlake.flink.resume import must_have_ended
     from shardlake.lake.migrate import migrate as tables_of
@@ -133,8 +139,14 @@ def migrate(
 
     pipeline, settings = Pipeline.load(ctx.obj.pipeline), Settings.read()
     tables = lake_tables(settings.lake, pipeline, also_cut_off=True)
-    if Cluster(settings.flink_rest_url).running():
+    cluster = Cluster(settings.flink_rest_url)
+    if cluster.running() or cluster.apart():
         raise ShardlakeError("The jobs are running.", "End them first: `shardlake jobs finish`.")
+    if out_of_it := left_out(settings.jobs):
+        raise BadInput(
+            f"The job {next(iter(out_of_it))} is left out, and its state may name files that are not in the lake yet.",
+            "Take it up by `shardlake jobs take-up`, and end all by `shardlake jobs finish`.",
+        )
     must_have_ended(settings)
     done = []
     for one in tables_of(settings.lake, tables, err.print):
@@ -154,6 +166,7 @@ def migrate(
 def unfinished(settings: Settings, older_than_hours: float) -> list[tuple[UPath, Leftover, str]]:
     """What is left over in the lake and in the jobs' folder, with its folder, and why it may not be removed, '' where
     it may. Raises BadInput where neither is in S3."""
+    from shardlake.flink.apart import folders as folders_of_state
     from shardlake.flink.needed import Needed
     from shardlake.lake.uploads import leftovers
     from shardlake.storage import is_remote
@@ -163,7 +176,7 @@ def unfinished(settings: Settings, older_than_hours: float) -> list[tuple[UPath,
         raise BadInput("Neither the lake nor what the jobs keep is in S3.", "Files leave nothing like it.")
     found = [(folder, one) for folder in folders for one in leftovers(folder)]
     old_ns = time.time_ns() - round(older_than_hours * 3600e9)
-    needed = Needed(settings.jobs, [one.name for _, one in found if one.began_ns < old_ns])
+    needed = Needed(folders_of_state(settings.jobs), [one.name for _, one in found if one.began_ns < old_ns])
     return [
         (folder, one, needed.why(one.name, one.began_ns) or ("" if one.began_ns < old_ns else "young"))
         for folder, one in found
@@ -190,3 +203,10 @@ def closed_windows(settings: Settings) -> Mapping[str, Mapping[str, int]]:
 
     last = LastEnd.read(settings.jobs) if settings.jobs_folder else None
     return last.closed if last else {}
+
+
+def jobs_left_out(settings: Settings) -> Collection[str]:
+    """The jobs that were left out, and have not read what the others have."""
+    from shardlake.flink.apart import left_out
+
+    return left_out(settings.jobs) if settings.jobs_folder else ()

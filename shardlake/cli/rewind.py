@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 
 from shardlake import topic_ids
 from shardlake.errors import BadInput, ShardlakeError
+from shardlake.flink import apart
 from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.storage import Folder, is_remote, move, remove
 from shardlake.topic_ids import made_anew, of_table
 
-STATE = ("checkpoints", "savepoints", "plans")
+STATE = ("checkpoints", "savepoints", "plans", apart.FOLDER)
 FILES = ("last.json", topic_ids.FILE)
 
 
@@ -25,7 +26,7 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     again would lose.
     """
     from shardlake.flink.cluster import Cluster
-    from shardlake.flink.tables import GROUP
+    from shardlake.flink.tables import group_of
     from shardlake.groups import forget
     from shardlake.lake.accounting import rows_by_partition
     from shardlake.lake.tables import must_be_in_place
@@ -34,7 +35,8 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
     from shardlake.topics import delete, offsets, topic_id
 
     must_be_in_place(settings.lake)
-    if Cluster(settings.flink_rest_url).running():
+    cluster = Cluster(settings.flink_rest_url)
+    if cluster.running() or cluster.apart():
         raise ShardlakeError("The jobs are running.", "Stop them first: `shardlake jobs stop`.")
     noted = topic_ids.read(settings.jobs / topic_ids.FILE)
     for topic in pipeline.sources:
@@ -57,12 +59,14 @@ def rewind(pipeline: Pipeline, settings: Settings) -> Folder:
         # Nobody can complete these any more.
         for one in leftovers(settings.lake):
             abort(settings.lake, one)
+    groups = [group_of(None), *map(group_of, apart.names(settings.jobs))]
     for name in STATE:
         remove(settings.jobs / name)
     for name in FILES:
         (settings.jobs / name).unlink(missing_ok=True)
     # Who asks how far the jobs are would hear of what they had read before, until they commit.
-    forget(settings.kafka_bootstrap_servers, GROUP)
+    for group in groups:
+        forget(settings.kafka_bootstrap_servers, group)
     written = [topic.name for topic in pipeline.on_broker if topic not in pipeline.sources]
     delete(settings.kafka_bootstrap_servers, written)
     provision(pipeline, settings)

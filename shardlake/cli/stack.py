@@ -57,6 +57,7 @@ def up(
 
 
 def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None, *, s3: bool) -> None:
+    from shardlake.cli.watcher import jobs_watched
     from shardlake.pipeline import Pipeline
     from shardlake.provision import provision
     from shardlake.stack.stack import Stack
@@ -73,7 +74,8 @@ def _run_in_foreground(pipeline_folder: Path, port_base: int, data: Path | None,
         provision(Pipeline.load(pipeline_folder), Settings.read(**stack.settings), stack.signs)
         _announce(running_stack(state_folder()))
         stack.mark_provisioned(restarts=True)
-        _watch(stack, wanted)
+        with jobs_watched(pipeline_folder):
+            _watch(stack, wanted)
     except KeyboardInterrupt:
         err.print("stopping")
     finally:

@@ -14,7 +14,7 @@ import typer
 
 from shardlake.cli.evidence import read_sources
 from shardlake.cli.follow import tell
-from shardlake.cli.lake import closed_windows, countings
+from shardlake.cli.lake import closed_windows, countings, jobs_left_out
 from shardlake.cli.output import add_row, new_table, out, print_json, styled
 from shardlake.durable import write_durably
 from shardlake.errors import ShardlakeError, Unavailable
@@ -66,7 +66,7 @@ def verdict_of(pipeline: Pipeline, settings: Settings, runs: list[Path], options
 
     names = [Run.read(one).topic for one in runs]
     tables = lake_tables(settings.lake, pipeline)
-    jobs = Jobs(countings(pipeline, options), closed_windows(settings))
+    jobs = Jobs(countings(pipeline, options), closed_windows(settings), jobs_left_out(settings))
     strays = [run for run, name in zip(runs, names, strict=True) if name not in {one.name for one in pipeline.sources}]
     with alone_with(runs), TemporaryDirectory(prefix="shardlake-evidence-") as temporary:
         sources, published = read_sources(pipeline, settings, runs, Path(temporary))

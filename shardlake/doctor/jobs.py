@@ -10,8 +10,9 @@ import requests
 
 from shardlake.doctor.finding import Finding
 from shardlake.doctor.servers import ANSWER_SECONDS
+from shardlake.flink.apart import LeftOut, left_out, settings_of
 from shardlake.flink.failure import MEND, Failure, cause_of, completed_ms
-from shardlake.flink.inserts import NAME
+from shardlake.flink.inserts import APART, NAME, jobs_of
 from shardlake.flink.resume import LastEnd, lost_savepoint, newest_state
 from shardlake.flink.tasks import ENDED
 from shardlake.pipeline import FOLDERS
@@ -25,7 +26,41 @@ LOG = "It goes on by itself once the cause is gone; `shardlake logs taskmanager`
 
 
 def jobs(settings: Settings) -> Iterator[Finding]:
-    """The application of the pipeline's jobs; where none runs, whether it was ended on purpose."""
+    """The application of the pipeline's jobs; where none runs, whether it was ended on purpose. Then each job that was
+    left out of it.
+    """
+    yield from _application(settings)
+    for job, one in left_out(settings.jobs).items():
+        yield from _apart(settings, job, one)
+
+
+def _apart(settings: Settings, job: str, one: LeftOut) -> Iterator[Finding]:
+    running = [each for each in _ask(settings, "/jobs/overview")["jobs"] if each["state"] not in ENDED]
+    for application in running:
+        if application["name"].startswith(APART) and job in jobs_of(application["name"]):
+            yield _restarting(settings, application)
+            yield _checkpoints(settings, application)
+            return
+    if not one.is_taken_up:
+        fix = f"Mend it, then `shardlake jobs take-up {job}`: it goes on where it was. The others run without it."
+        yield Finding("jobs", False, f"left out: {one}", fix)
+        return
+    folder = settings_of(settings, job).jobs
+    last = LastEnd.read(folder)
+    if last and last.left(newest_state(folder)):
+        yield Finding("jobs", True, f"{job}, apart from the others: {last.how}; `shardlake jobs run` goes on")
+    else:
+        words = f"{job}, apart from the others, is not running, and nobody has stopped it"
+        yield Finding(
+            "jobs",
+            False,
+            words,
+            "`shardlake jobs run` takes up at its newest checkpoint, where all have ended; "
+            f"`shardlake jobs take-up {job}` does where the others run.",
+        )
+
+
+def _application(settings: Settings) -> Iterator[Finding]:
     known = [job for job in _ask(settings, "/jobs/overview")["jobs"] if job["name"].startswith(NAME)]
     running = [job for job in known if job["state"] not in ENDED]
     if running:
@@ -59,7 +94,8 @@ def _restarting(settings: Settings, job: dict[str, Any]) -> Finding:
     if failure := Failure.since_checkpoint(exceptions, checkpoints, FOLDERS):
         words = f"{job['state'].lower()} after a failure: {failure}"
         return Finding("jobs", False, words, f"It goes on by itself once the cause is gone. {MEND}")
-    return Finding("jobs", True, f"running: {job['name'].removeprefix(NAME)}")
+    where, name = (", apart from the others", APART) if job["name"].startswith(APART) else ("", NAME)
+    return Finding("jobs", True, f"running{where}: {job['name'].removeprefix(name)}")
 
 
 def _checkpoints(settings: Settings, job: dict[str, Any]) -> Finding:

@@ -19,6 +19,7 @@ from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.gateway import guard
 from shardlake.flink.inserts import Closed, Jobs, Writers, execute, on_any_flink, planned
 from shardlake.flink.submit import REFUSED
+from shardlake.flink.tables import group_of
 from shardlake.folders import state_folder
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from pyflink.table import TableEnvironment
 
 
-def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, draining: bool = False) -> dict[str, str]:
+def configuration(
+    settings: Settings, jobs: Jobs, python_files: Path, *, draining: bool = False, apart: bool = False
+) -> dict[str, str]:
     """Flink's settings for the application; the reasons stand beside those that are not its defaults.
 
     `python_files` is a folder with the pipeline's modules. `draining` is for a run whose only end is to be drained: a
@@ -37,7 +40,7 @@ def configuration(settings: Settings, jobs: Jobs, python_files: Path, *, drainin
     open).
     """
     return {
-        **on_any_flink(jobs, 0 if draining else settings.idle_seconds),
+        **on_any_flink(jobs, 0 if draining else settings.idle_seconds, apart=apart),
         "execution.target": "remote",
         "execution.attached": "false",
         "rest.address": settings.flink_rest_url.split("//")[1].split(":")[0],
@@ -71,15 +74,18 @@ def application(
     start_offsets: dict[str, str] | None = None,
     closed: Closed | None = None,
     draining: bool = False,
+    apart: str | None = None,
 ) -> tuple[TableEnvironment, str, Writers]:
-    """The whole application as a compiled plan, checked but not submitted."""
+    """The whole application as a compiled plan, checked but not submitted. `apart` is the job that runs apart from the
+    others.
+    """
     guard()
     from pyflink.common import Configuration
     from pyflink.table import EnvironmentSettings, TableEnvironment
 
     flink = Configuration()
     staged = pipeline.stage(state_folder() / "python")
-    for name, value in configuration(settings, jobs, staged, draining=draining).items():
+    for name, value in configuration(settings, jobs, staged, draining=draining, apart=bool(apart)).items():
         flink.set_string(name, value)
     if is_remote(settings.lake):
         _load_file_systems(settings.s3)
@@ -91,8 +97,9 @@ def application(
         settings.jobs_registry or settings.schema_registry_url,
         as_url(settings.lake),
         registry_login=registry_login.login() is not None,
+        group=group_of(apart),
     )
-    return environment, *planned(environment, pipeline, where, jobs, start_offsets, closed)
+    return environment, *planned(environment, pipeline, where, jobs, start_offsets, closed, apart=bool(apart))
 
 
 def _load_file_systems(s3: S3) -> None:
@@ -119,6 +126,7 @@ def main() -> None:
         start_offsets=request["start_offsets"],
         closed=request["closed"],
         draining=request["draining"],
+        apart=request["apart"],
     )
     numbered = plan.numbered(compiled)
     line = sys.stdin.readline()
@@ -130,10 +138,10 @@ def main() -> None:
         environment.get_config().set("execution.state-recovery.path", go["resume_from"])
         if go["plan"]:
             change = plan.compare(go["plan"], numbered, writers)
-        if change.removed:
+        if change.removed or request["apart"]:
             environment.get_config().set("execution.state-recovery.ignore-unclaimed-state", "true")
     job_id = str(execute(environment, numbered).get_job_client().get_job_id())
-    sys.stdout.write(json.dumps({"job_id": job_id, "plan": numbered, **asdict(change)}))
+    sys.stdout.write(json.dumps({"job_id": job_id, "plan": numbered, "writers": writers, **asdict(change)}))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import requests
 from shardlake.errors import ShardlakeError, Unavailable
 from shardlake.flink import tasks
 from shardlake.flink.failure import Failure
-from shardlake.flink.inserts import NAME
+from shardlake.flink.inserts import APART, NAME, jobs_of
 from shardlake.flink.tasks import ENDED
 from shardlake.flink.watch import Watch
 from shardlake.patience import Patience
@@ -95,6 +95,15 @@ class Cluster:
         """The application of ours that has not ended."""
         return next((job for job in self.jobs() if job.name.startswith(NAME) and job.is_running), None)
 
+    def apart(self) -> dict[str, Job]:
+        """The jobs that run apart from the application, by their names: see `apart`."""
+        return {
+            name: job
+            for job in self.jobs()
+            if job.name.startswith(APART) and job.is_running
+            for name in jobs_of(job.name)
+        }
+
     def state(self, job_id: str) -> str:
         """RUNNING, RESTARTING, FINISHED, …"""
         found: str = self._get(f"/jobs/{job_id}/status")["status"]
@@ -156,6 +165,12 @@ class Cluster:
         exceptions = self._get_known(f"/jobs/{job_id}/exceptions", {})
         checkpoints = self._get_known(f"/jobs/{job_id}/checkpoints", {})
         return Failure.since_checkpoint(exceptions, checkpoints, FOLDERS)
+
+    def failures(self, job_id: str) -> list[Failure]:
+        """Return all failures of the job since its last completed checkpoint, the newest first."""
+        exceptions = self._get_known(f"/jobs/{job_id}/exceptions", {})
+        checkpoints = self._get_known(f"/jobs/{job_id}/checkpoints", {})
+        return list(Failure.all_since_checkpoint(exceptions, checkpoints, FOLDERS))
 
     def read_offsets(self, job_id: str, topic: str) -> dict[int, int]:
         """By partition, the next offset that the job's sources will read; those that have read nothing are left out."""

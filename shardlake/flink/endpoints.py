@@ -19,3 +19,5 @@ class Endpoints:
     kafka: Mapping[str, str] = field(default_factory=dict)
     registry_login: bool = False
     """Whether task managers find a login to the registry in their environment."""
+    group: str = ""
+    """The consumer group, where it is not the one of all jobs."""

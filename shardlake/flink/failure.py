@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 MEND = (
-    "Where the cause is a job's, mend the job; or end all by `shardlake jobs cancel`, and run the others by their "
-    "names: `shardlake jobs run JOB …`."
+    "Where the cause is a job's: `shardlake jobs leave-out JOB` lets the others go on without it, and `shardlake jobs "
+    "take-up JOB` goes on with it where it was, once it is mended."
 )
 LONGEST_CAUSE = 500
+JOBS = "flink_jobs"
+"""The folder whose modules are jobs."""
 _FRAME = re.compile(r'File "[^"]*/(\w+)/(\w+)\.py", line (\d+)')
 _SINK = re.compile(r"([\w.-]+)\[\d+\]: Writer")
+_NODE = re.compile(r"\[(\d+)\]")
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -21,12 +24,15 @@ _TRACEBACK = "Traceback (most recent call last):"
 class Failure:
     """`cause` is the innermost exception's own line; `where` is the line of the pipeline that raised it, else ''.
 
-    `behind` are the tables and topics that the failed task writes.
+    `behind` are the tables and topics that the failed task writes, `nodes` the numbers of its nodes in the plan,
+    `modules` those of the pipeline's jobs that the exception passed through, its place first.
     """
 
     cause: str
     where: str
     behind: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+    nodes: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, entry: Mapping[str, Any], folders: Iterable[str]) -> Failure:
@@ -35,7 +41,9 @@ class Failure:
         frames = [found for found in _FRAME.finditer(stacktrace) if found[1] in set(folders)]
         where = f"{frames[-1][1]}/{frames[-1][2]}.py, line {frames[-1][3]}" if frames else ""
         behind = tuple(dict.fromkeys(_SINK.findall(str(entry.get("taskName") or ""))))
-        return cls(cause_of(stacktrace), where, behind)
+        modules = tuple(dict.fromkeys(found[2] for found in reversed(frames) if found[1] == JOBS))
+        nodes = tuple(dict.fromkeys(int(number) for number in _NODE.findall(str(entry.get("taskName") or ""))))
+        return cls(cause_of(stacktrace), where, behind, modules, nodes)
 
     @classmethod
     def newest(cls, exceptions: Mapping[str, Any], folders: Iterable[str]) -> Failure | None:
@@ -45,12 +53,20 @@ class Failure:
 
     @classmethod
     def since_checkpoint(
-        cls, exceptions: Mapping[str, Any], checkpoints: Mapping[str, Any], folders: Iterable[str]
+        cls, exceptions: Mapping[str, Any], checkpoints: Mapping[str, Any], folders: Collection[str]
     ) -> Failure | None:
         """Read the failure that no completed checkpoint has followed: the job is in a loop, also while its tasks happen
         to run. None where the job has come through."""
-        entry = _newest(exceptions)
-        return cls.of(entry, folders) if entry and entry["timestamp"] > completed_ms(checkpoints) else None
+        return next(cls.all_since_checkpoint(exceptions, checkpoints, folders), None)
+
+    @classmethod
+    def all_since_checkpoint(
+        cls, exceptions: Mapping[str, Any], checkpoints: Mapping[str, Any], folders: Collection[str]
+    ) -> Iterator[Failure]:
+        """Read all failures that no completed checkpoint has followed, the newest first."""
+        for entry in sorted(_entries(exceptions), key=lambda entry: -entry["timestamp"]):
+            if entry["timestamp"] > completed_ms(checkpoints):
+                yield cls.of(entry, folders)
 
     def __str__(self) -> str:
         """`TypeError: … (flink_jobs/risk.py, line 6)`; without such a line, the tables and topics behind the task."""
@@ -65,8 +81,12 @@ def completed_ms(checkpoints: Mapping[str, Any]) -> int:
 
 
 def _newest(exceptions: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    entries = exceptions.get("exceptionHistory", {}).get("entries", [])
-    return max(entries, key=lambda entry: entry["timestamp"], default=None)
+    return max(_entries(exceptions), key=lambda entry: entry["timestamp"], default=None)
+
+
+def _entries(exceptions: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = exceptions.get("exceptionHistory", {}).get("entries", [])
+    return found
 
 
 def cause_of(stacktrace: str) -> str:

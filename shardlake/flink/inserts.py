@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pyflink.table import TableEnvironment, TableResult
 
 NAME = "shardlake: "
+APART = "shardlake apart: "
+"""Before the job that runs apart from the others: see `apart`."""
 
 Jobs = Mapping[str, Mapping[str, str]]
 """The options of each job, by its name."""
@@ -29,28 +31,28 @@ Writers = Mapping[str, tuple[str, ...]]
 """The jobs that write each sink, by its name without quotes."""
 
 
-def name_of(jobs: Jobs) -> str:
+def name_of(jobs: Jobs, *, apart: bool = False) -> str:
     """The application's name in Flink, which tells what is in it: `shardlake: archive, sessions(gap_minutes=10)`."""
     described = []
     for job, options in jobs.items():
         given = " ".join(f"{name}={value}" for name, value in options.items())
         described.append(f"{job}({given})" if given else job)
-    return NAME + ", ".join(described)
+    return (APART if apart else NAME) + ", ".join(described)
 
 
 def jobs_of(name: str) -> dict[str, dict[str, str]]:
     """The jobs of an application and their options, from its name."""
     found = {}
-    for part in name.removeprefix(NAME).split(", "):
+    for part in name.removeprefix(APART).removeprefix(NAME).split(", "):
         job, _, options = part.rstrip(")").partition("(")
         found[job] = dict(one.split("=", 1) for one in options.split())
     return found
 
 
-def on_any_flink(jobs: Jobs, idle_seconds: float) -> dict[str, str]:
+def on_any_flink(jobs: Jobs, idle_seconds: float, *, apart: bool = False) -> dict[str, str]:
     """Flink's settings that the jobs need wherever they run; all else is the cluster's. With 0 no source is idle."""
     return {
-        "pipeline.name": name_of(jobs),
+        "pipeline.name": name_of(jobs, apart=apart),
         # Fixed, so that a savepoint fits whatever the parallelism.
         "pipeline.max-parallelism": "128",
         # Copies of rows between chained operators cost 13 % of a run; the decoder makes a new row for each record.
@@ -69,11 +71,16 @@ def planned(
     jobs: Jobs,
     start_offsets: Mapping[str, str] | None = None,
     closed: Closed | None = None,
+    *,
+    apart: bool = False,
 ) -> tuple[str, Writers]:
-    """Give the plan of the whole application, compiled, as JSON; its tables are made in `environment`."""
+    """Give the plan of the whole application, compiled, as JSON; its tables are made in `environment`.
+
+    An application `apart` from the others leaves the dead letters to them: each would be there twice.
+    """
     for statement in table_definitions(pipeline, endpoints, start_offsets):
         environment.execute_sql(statement)
-    inserts = built(environment, pipeline, jobs, closed or {})
+    inserts = [one for one in built(environment, pipeline, jobs, closed or {}) if one[0] or not apart]
     writers: dict[str, tuple[str, ...]] = {}
     for job, insert in inserts:
         sink = insert.sink.replace("`", "")

@@ -10,7 +10,7 @@ other is kept, not longer ago than a checkpoint may take.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from shardlake.errors import Unavailable
 from shardlake.flink.resume import State, states
@@ -26,32 +26,35 @@ CHECKPOINT_TIMEOUT_NS = 600 * 10**9
 
 ATTEMPTS = 20
 """A running job replaces its checkpoint; so often the reading begins anew before it is given up."""
+LISTINGS = 5
+"""A listing shows no state where the only checkpoint was replaced meanwhile; so many in a row do not."""
 
 
 class Needed:
-    """What the checkpoints and savepoints in the jobs folder tell. Savepoints that are elsewhere are not known."""
+    """What the checkpoints and savepoints in jobs folders tell. Savepoints that are elsewhere are not known."""
 
-    def __init__(self, jobs: Folder, names: Iterable[str]) -> None:
-        """Read all states that are kept, for these names: of uploads, or of temporary objects.
+    def __init__(self, jobs: Sequence[Folder], names: Iterable[str]) -> None:
+        """Read all states that are kept, for these names: of uploads, or of temporary objects. Each folder is an
+        application's: see `apart`.
 
         Raises Unavailable where the jobs replace their checkpoints faster than they can be read.
         """
         wanted = {name: name.encode() for name in names}
-        found = states(jobs)
+        found = [_states(folder) for folder in jobs]
         for _ in range(ATTEMPTS):
             kept = found
-            self._named = {name: str(state.folder) for state in kept for name in _named_in(state, wanted)}
+            every = [state for of_one in kept for state in of_one]
+            self._named = {name: str(state.folder) for state in every for name in _named_in(state, wanted)}
             # Flink removes a checkpoint once a newer one is complete: while there is none, the newest was read whole.
             # What only an older one named that has gone meanwhile, the jobs have completed.
-            found = states(jobs)
-            if set(found) <= set(kept):
+            found = [_states(folder) for folder in jobs]
+            if all(set(now) <= set(before) for now, before in zip(found, kept, strict=True)):
                 break
         else:
-            msg = f"The jobs replace their checkpoints in {jobs} faster than they can be read."
+            msg = f"The jobs replace their checkpoints in {jobs[0]} faster than they can be read."
             raise Unavailable(msg, "Run it again when the jobs have less to do, or have been stopped.")
-        completed_ns = sorted(state.completed_ns for state in kept)
-        bounds = completed_ns[-2:-1] + [newest_ns - CHECKPOINT_TIMEOUT_NS for newest_ns in completed_ns[-1:]]
-        self._begun_before_ns = max(bounds, default=0) - (0 if is_remote(jobs) else SKEW_NS)
+        begun_before_ns = min(map(_begun_before_ns, kept))
+        self._begun_before_ns = begun_before_ns - (0 if is_remote(jobs[0]) else SKEW_NS)
 
     def why(self, name: str, began_ns: int) -> str:
         """Why it may still be needed, '' where it is not."""
@@ -60,6 +63,21 @@ class Needed:
         if began_ns >= self._begun_before_ns:
             return "the jobs may be at work on it"
         return ""
+
+
+def _states(folder: Folder) -> list[State]:
+    """All states that an application keeps, listed again where a listing shows none."""
+    for _ in range(LISTINGS):
+        if found := states(folder):
+            return found
+    return []
+
+
+def _begun_before_ns(kept: Sequence[State]) -> int:
+    """What an application is at work on, and no state of its own names, began then or later."""
+    completed_ns = sorted(state.completed_ns for state in kept)
+    bounds = completed_ns[-2:-1] + [newest_ns - CHECKPOINT_TIMEOUT_NS for newest_ns in completed_ns[-1:]]
+    return max(bounds, default=0)
 
 
 def _named_in(state: State, wanted: Mapping[str, bytes]) -> Iterator[str]:

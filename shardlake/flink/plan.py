@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -118,6 +118,12 @@ def _definition(node: Node) -> Node:
     # A source's options say where it reads from, too.
     left_out = {"description", "scanTableSource"}
     return {name: value for name, value in node.items() if name not in left_out} | {"table": table_of(node)}
+
+
+def sinks_behind(compiled: str, numbers: Iterable[int]) -> set[str]:
+    """The sinks that these nodes of a numbered plan lead to; numbers that it does not have lead nowhere."""
+    lineage = Lineage(json.loads(compiled))
+    return {sink for number in numbers if number in lineage.nodes for sink in _leads_to(lineage, number)}
 
 
 def _whose(sinks: tuple[str, ...], writers: Mapping[str, tuple[str, ...]]) -> str:

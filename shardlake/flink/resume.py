@@ -141,7 +141,8 @@ def lost_savepoint(folder: Folder) -> Folder | None:
     if last is None:
         return None
     savepoint = beside(folder, last.savepoint)
-    (written,) = find(folder, "last.json")
+    # The folder of a job that was left out has one of its own.
+    (written,) = [file for file in find(folder, "last.json") if str(file.path) == str(folder / "last.json")]
     is_superseded = newest is not None and newest.completed_ns > written.modified_ns
     return None if (savepoint / "_metadata").is_file() or is_superseded else savepoint
 
@@ -196,7 +197,7 @@ def next_start(settings: Settings, firsts: Offsets, next_offsets: Offsets, wante
             topic: {**offsets, **((newest and offsets_in(newest, topic)) or next_offsets.get(topic, {}))}
             for topic, offsets in firsts.items()
         }
-        return Start(start_offsets={topic: _specific(offsets) for topic, offsets in begin.items()}, closed=closed)
+        return Start(start_offsets={topic: specific(offsets) for topic, offsets in begin.items()}, closed=closed)
     state = named or newest
     if named is not None and not (named / "_metadata").is_file():
         msg = f"{named} is no savepoint: it has no _metadata."
@@ -263,5 +264,11 @@ def _check_is_not_older(state: Folder, topic: str, next_offsets: Mapping[int, in
             raise BadInput(msg, "`shardlake jobs run` takes the newest state. " + REWIND)
 
 
-def _specific(offsets: Mapping[int, int]) -> str:
+def specific(offsets: Mapping[int, int]) -> str:
+    """Write offsets as `scan.startup.specific-offsets`."""
     return ";".join(f"partition:{partition},offset:{offset}" for partition, offset in sorted(offsets.items()))
+
+
+def of_specific(text: str) -> dict[int, int]:
+    """Read offsets from `scan.startup.specific-offsets`."""
+    return {int(partition): int(offset) for partition, offset in re.findall(r"partition:(\d+),offset:(\d+)", text)}

@@ -7,18 +7,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shardlake.child import die_with_parent
 from shardlake.errors import BadInput, ShardlakeError
-from shardlake.flink.inserts import Closed
+from shardlake.flink.inserts import Closed, Writers
+from shardlake.flink.lineage import table_of
+from shardlake.flink.plan import sinks_behind
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
 from shardlake.settings import SECRET, Settings
-from shardlake.storage import Folder, find, is_remote, write_whole
+from shardlake.storage import File, Folder, find, is_remote, write_whole
 
 CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 """It plans for some seconds and ends, and leaves no file with a known name in the machine's temporary folder. No
@@ -30,6 +32,9 @@ REMOTE = {"_python_worker_execution_mode": "process"}
 
 CAUSES = ("Caused by: ", ": ", "shardlake.errors.", "pyflink.util.exceptions.")
 """How a line begins that names a cause: in Java's trace, in py4j's, in Python's."""
+
+WRITERS = ".writers"
+"""The ending of the file beside a plan that says which jobs write each sink."""
 
 REFUSED = "refused: "
 """Before the message and hint of an error of ours, as JSON, in the client's log."""
@@ -62,15 +67,41 @@ class Plans:
 
     folder: Folder
 
-    def keep(self, job_id: str, plan: str) -> None:
+    def keep(self, job_id: str, plan: str, writers: Writers) -> None:
         """Flink names its checkpoints' folders by the job's id, its savepoints by the first six digits."""
         write_whole(self.folder / "plans" / f"{job_id}.json", plan)
+        write_whole(self.folder / "plans" / f"{job_id}{WRITERS}", json.dumps(writers))
 
     def of_state(self, path: str) -> str | None:
         """The plan that the application ran which left this checkpoint or savepoint."""
-        match = re.search(r"/checkpoints/([0-9a-f]{32})/|/savepoint-([0-9a-f]{6})-", path)
-        found = find(self.folder / "plans", f"{match[1] or match[2]}*.json") if match else []
+        found = self._files(path, ".json")
         return found[0].path.read_text() if found else None
+
+    def writers(self, job_id: str) -> dict[str, tuple[str, ...]]:
+        """The jobs that write each sink of this application; {} where an older version has submitted it."""
+        file = self.folder / "plans" / f"{job_id}{WRITERS}"
+        return {sink: tuple(jobs) for sink, jobs in json.loads(file.read_text()).items()} if file.exists() else {}
+
+    def reads(self, job_id: str) -> set[str]:
+        """The views of events that this application reads."""
+        plan = json.loads((self.folder / "plans" / f"{job_id}.json").read_text())
+        tables = [str(table_of(node)) for node in plan["nodes"] if "scanTableSource" in node]
+        return {table.removeprefix("decoded.") for table in tables}
+
+    def served(self, job_id: str, nodes: Iterable[int]) -> set[str]:
+        """The jobs of this application that need these nodes of its plan; none where the plan is not kept."""
+        file = self.folder / "plans" / f"{job_id}.json"
+        sinks = sinks_behind(file.read_text(), nodes) if file.exists() else set()
+        return {job for sink, jobs in self.writers(job_id).items() if sink in sinks for job in jobs}
+
+    def hand_on(self, path: str, folder: Folder) -> None:
+        """Copy the plan of a checkpoint or savepoint into another jobs folder, for who resumes from there."""
+        for file in self._files(path, ".json"):
+            write_whole(folder / "plans" / file.path.name, file.path.read_text())
+
+    def _files(self, path: str, ending: str) -> list[File]:
+        match = re.search(r"/checkpoints/([0-9a-f]{32})/|/savepoint-([0-9a-f]{6})-", path)
+        return find(self.folder / "plans", f"{match[1] or match[2]}*{ending}") if match else []
 
 
 def client_environment(configuration: Path | None = None) -> dict[str, str]:
@@ -109,8 +140,11 @@ class Submission:
         start_offsets: dict[str, str] | None = None,
         closed: Closed | None = None,
         draining: bool = False,
+        apart: str | None = None,
     ) -> None:
-        """Flink's output goes to `log`. `draining`: see `application.configuration`; `closed`: see `Tables`."""
+        """Flink's output goes to `log`. `draining`: see `application.configuration`; `closed`: see `Tables`; `apart` is
+        the job, where it runs apart from the others.
+        """
         request = {
             "pipeline": str(pipeline.folder),
             "settings": settings.model_dump(exclude=SECRET),
@@ -118,6 +152,7 @@ class Submission:
             "start_offsets": start_offsets,
             "closed": closed or {},
             "draining": draining,
+            "apart": apart,
         }
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
@@ -153,7 +188,7 @@ class Submission:
             raise _refusal(self._log)
         # Java may print before the answer, which is one line of JSON and the last.
         answer: dict[str, Any] = json.loads(output[output.index('{"job_id"') :])
-        self._plans.keep(answer["job_id"], answer["plan"])
+        self._plans.keep(answer["job_id"], answer["plan"], answer["writers"])
         return Submitted(answer["job_id"], tuple(answer["added"]), tuple(answer["removed"]))
 
     def abandon(self) -> None:

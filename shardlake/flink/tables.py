@@ -21,6 +21,12 @@ from shardlake.pipeline import Pipeline, Topic
 GROUP = "shardlake-jobs"
 """The consumer group whose offsets show how far the checkpointed work is."""
 
+
+def group_of(apart: str | None) -> str:
+    """The group of the application, or of the job that runs apart from it: each says by its own how far it is."""
+    return f"{GROUP}.{apart}" if apart else GROUP
+
+
 TRANSACTION_PREFIX = "shardlake-"
 """Before a topic's name, in the ids of transactions that write to it."""
 TRANSACTION_SECONDS = 840
@@ -142,7 +148,7 @@ def _decoded(pipeline: Pipeline, topic: Topic, endpoints: Endpoints, start_offse
         **_connector(topic, endpoints),
         **event_time,
         "connector": "kafka-events",
-        "properties.group.id": GROUP,
+        "properties.group.id": endpoints.group or GROUP,
         "properties.auto.offset.reset": "earliest",
         "properties.check.crcs": "true",
         # Flink's own default also reads what a transaction has aborted.

@@ -34,6 +34,8 @@ class TakingUp:
     firsts: Offsets
     held: Offsets
     savepoint: str | None = None
+    writes: frozenset[str] | None = None
+    """The topics whose transactions count, where these are not all that jobs write."""
 
     @property
     def goes_on(self) -> bool:
@@ -106,7 +108,11 @@ class TakingUp:
         last = LastEnd.read(self.settings.jobs)
         if begin.resume_from is None or state is None or (last and last.left(state)):
             return {}
-        written = [topic.name for topic in self.pipeline.on_broker if topic not in self.pipeline.sources]
+        written = [
+            topic.name
+            for topic in self.pipeline.on_broker
+            if topic not in self.pipeline.sources and (self.writes is None or topic.name in self.writes)
+        ]
         found = outcomes(self.settings.kafka_bootstrap_servers, state, written)
         if is_past_time(state):
             return found

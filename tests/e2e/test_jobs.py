@@ -101,10 +101,13 @@ def test_a_registry_that_is_down_is_waited_for(stack: RunningStack) -> None:
     assert all_accounted_for(stack)
 
 
-BROKEN = """
+BROKEN = '''
 from pyflink.table import DataTypes
 from pyflink.table.udf import udf
 from shardlake.flink.job import Insert
+
+END = "FLOOR(`event_time` TO MINUTE) + INTERVAL '1' MINUTE"
+START = "FLOOR(`event_time` TO MINUTE)"
 
 @udf(result_type=DataTypes.STRING())
 def name_of(host):
@@ -112,35 +115,115 @@ def name_of(host):
 
 def build(tables):
     tables.environment.create_temporary_system_function("NAME_OF", name_of)
-    return [Insert("lake.named", tables.query("SELECT event_time, NAME_OF(host) AS name FROM app_logs"))]
+    events = f"SELECT *, NAME_OF(host) AS name FROM ({tables.in_time('app_logs', 'event_time', END)})"
+    windows = tables.query(f"""
+        SELECT CAST(window_start AS TIMESTAMP_LTZ(3)) AS window_start,
+            CAST(window_end AS TIMESTAMP_LTZ(3)) AS window_end,
+            name, COUNT(*) AS events
+        FROM TABLE(TUMBLE(({events}), DESCRIPTOR(`event_time`), INTERVAL '1' MINUTE))
+        GROUP BY window_start, window_end, name""")
+    late = tables.late("app_logs", "event_time", START, END, fields="event_id, `service`", missed_table="named")
+    return [Insert("lake.named", windows), Insert("topics.named", windows), Insert("lake.late_events", late)]
+
+def recount(options):
+    minute = "time_bucket(INTERVAL 1 MINUTE, event_time)"
+    return {"named": f"""
+        SELECT {minute} AS window_start, {minute} + INTERVAL 1 MINUTE AS window_end,
+            CASE host WHEN 'host-1' THEN 'one' ELSE 'another' END AS name, count(*) AS events
+        FROM in_time GROUP BY ALL"""}
+'''
+NAMED = """
+[named]
+schema = "named"
+key = "name"
+event_time = "window_start"
+partitions = 1
+lake_table = "named"
 """
+PER_MINUTE = "SELECT sum(events)::INT, count(*) FROM named GROUP BY window_start ORDER BY window_start"
+"""Its events, and in how many rows they are."""
+
+
+def with_a_broken_job(folder: Path) -> Path:
+    """The pipeline with fewer jobs, and one that fails at each host but one; the file of this job."""
+    copy_pipeline(folder, 4)
+    for job in ("error_alerts", "sessions"):
+        (folder / "flink_jobs" / f"{job}.py").unlink()
+    (folder / "flink_jobs" / "broken.py").write_text(BROKEN)
+    with (folder / "schemas" / "topics.toml").open("a") as topics:
+        topics.write(NAMED)
+    time_type = {"type": "long", "logicalType": "timestamp-millis"}
+    fields: list[dict[str, object]] = [
+        {"name": "window_start", "type": time_type},
+        {"name": "window_end", "type": time_type},
+        {"name": "name", "type": "string"},
+        {"name": "events", "type": "long"},
+    ]
+    schema = {"type": "record", "name": "Named", "fields": fields}
+    (folder / "schemas" / "named.avsc").write_text(json.dumps(schema))
+    return folder / "flink_jobs" / "broken.py"
 
 
 @pytest.mark.thorough
-def test_a_job_that_keeps_failing_is_named_and_the_others_go_on_without_it(
+def test_a_job_that_keeps_failing_is_left_out_and_taken_up_where_it_was(
     shardlake_stack: RunningStack, tmp_path: Path
 ) -> None:
-    copy_pipeline(tmp_path, 4)
-    (tmp_path / "flink_jobs" / "broken.py").write_text(BROKEN)
-    with (tmp_path / "schemas" / "topics.toml").open("a") as topics:
-        topics.write('[named]\nschema = "named"\nevent_time = "event_time"\nlake_table = "named"\n')
-    time_type = {"type": "long", "logicalType": "timestamp-millis"}
-    fields = [{"name": "event_time", "type": time_type}, {"name": "name", "type": ["null", "string"]}]
-    schema = {"type": "record", "name": "Named", "fields": fields}
-    (tmp_path / "schemas" / "named.avsc").write_text(json.dumps(schema))
+    file = with_a_broken_job(tmp_path)
     stack = shardlake_stack.emptied(tmp_path)
-    stack.shardlake("jobs", "run", "archive", "broken")
-    Topic(stack).send_events([event(number) for number in range(100)])
+    topic = Topic(stack)
+    stack.shardlake("jobs", "run")
+    topic.send_events([event(number, host="host-1") for number in range(150)])
+    topic.send([b"no event"], [b"one"])
+    wait_for(has_rows(stack, 150), "rows of all jobs")
+
+    # One minute is open in the job's state when it comes to a record that it cannot bear.
+    topic.send_events([event(number) for number in range(150, 300)])
     failing = wait_for(lambda: re.search("failing: .*", stack.shardlake("jobs", "list")), "the failure")[0]
-    assert re.search(r"KeyError: 'host-\d' \(flink_jobs/broken.py, line 8\)", failing)
-    doctor = stack.run("doctor").stdout
-    assert "(flink_jobs/broken.py, line 8)" in doctor
-    stack.shardlake("jobs", "cancel")
-    assert "cancelled on purpose" in stack.run("doctor").stdout
-    assert "no longer written: lake.named" in stack.shardlake("jobs", "run", "archive")
-    wait_for(has_rows(stack, 100), "the rows of the job that is healthy")
-    stack.shardlake("jobs", "finish")
+    assert re.search(r"KeyError: 'host-\d' \(flink_jobs/broken.py, line 11\)", failing)
+    assert "(flink_jobs/broken.py, line 11)" in stack.run("doctor").stdout
+    assert "by which it is known what all jobs have read" in stack.shardlake(
+        "jobs", "leave-out", "archive", exit_code=2
+    )
+    watching = stack.start("jobs", "watch")
+    why = r"KeyError: 'host-\d' \(flink_jobs/broken.py, line 11\)"
+    said = rf"left out: broken, since .*: {why}; it goes on at app-logs/\d/\d+"
+    wait_for(lambda: re.search(said, stack.shardlake("jobs", "list")), "the job to be left out")
+    wait_for(has_rows(stack, 300), "the rows of the jobs that are healthy")
+    watching.terminate()
+    assert "broken keeps failing, and is left out; the others go on: KeyError" in watching.communicate()[0]
+    assert "shardlake jobs take-up broken" in stack.run("doctor").stdout
+    assert "A job is left out: broken" in stack.shardlake("jobs", "run", "broken", exit_code=2)
+
+    # The others end and start, and read further, without it.
+    stack.shardlake("jobs", "stop")
+    assert "left out: broken" in stack.shardlake("jobs", "run")
+    topic.send_events([event(number) for number in range(300, 600)])
+    topic.send([b"no event either"], [b"one"])
+    wait_for(has_rows(stack, 600), "rows of the others")
+    assert "broken has not read what the others have" in stack.shardlake("verify", exit_code=3)
+
+    # Mended, it begins with the open minute, and goes on through a stop of all.
+    file.write_text(BROKEN.replace("[host]", ".get(host, 'another')"))
+    assert "broken runs apart" in stack.shardlake("jobs", "take-up", "broken")
+    wait_for(lambda: len(rows(stack, PER_MINUTE)) > 5, "minutes of the job that was left out")
+    assert "stopped broken" in stack.shardlake("jobs", "stop")
+    assert "broken runs apart" in stack.shardlake("jobs", "run")
+    topic.send_events([event(number) for number in range(600, 900)])
+    assert "broken has read as far as the others" in stack.shardlake("jobs", "finish")
+    names = [1] * 2 + [2] * 13
+    assert rows(stack, PER_MINUTE) == [(60, count) for count in names]
     assert all_accounted_for(stack)
+    assert dead_letters(stack) == 2
+    assert rows(stack, "SELECT count(*) FROM late_events") == [(0,)]
+    assert "holds" in stack.shardlake("verify")
+
+    # It is one of the others again, and what it has closed stays closed.
+    topic.send_events([event(number, event_id=f"again-{number}") for number in range(890, 960)])
+    assert "left out" not in stack.shardlake("jobs", "run")
+    stack.shardlake("jobs", "finish")
+    assert rows(stack, PER_MINUTE) == [(60, count) for count in [*names, 2]]
+    assert rows(stack, "SELECT count(*) FROM late_events WHERE missed_table = 'named'") == [(10,)]
+    assert "holds" in stack.shardlake("verify")
 
 
 def test_unknown_jobs_are_refused(stack: RunningStack) -> None:

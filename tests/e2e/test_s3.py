@@ -95,7 +95,7 @@ def test_an_upload_that_a_savepoint_names_is_kept(on_s3: RunningStack) -> None:
     folder = jobs / "savepoints" / "savepoint-abcdef-0"
     (folder / "_metadata").write_bytes(b"...\x00\x03the-upload-id...")
     try:
-        needed = Needed(jobs, ["the-upload-id", "another"])
+        needed = Needed([jobs], ["the-upload-id", "another"])
         assert needed.why("the-upload-id", 1) == f"named by {folder}"
         assert needed.why("another", 1) == ""
         assert "at work" in needed.why("another", time.time_ns())

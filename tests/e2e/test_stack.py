@@ -60,6 +60,10 @@ def is_starting(worker: psutil.Process) -> bool:
     return "beam_boot" in command_line(worker)
 
 
+def watchers(launcher: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [one for one in psutil.Process(launcher.pid).children() if command_line(one).endswith("jobs watch")]
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     def runs(process: psutil.Process) -> bool:
         with suppress(psutil.NoSuchProcess):
@@ -77,6 +81,8 @@ def test_no_server_outlives_its_launcher(tmp_path: Path, sent: signal.Signals) -
     if sent is signal.SIGINT:
         wait_for(lambda: state_of(tmp_path).get("provisioned"), "ready")
     running = servers(tmp_path)
+    if sent is signal.SIGINT:
+        running += wait_for(lambda: watchers(launcher), "the process that watches the jobs")
     data = Path(str(state_of(tmp_path)["data"]))
     launcher.send_signal(sent)
     output = launcher.communicate(timeout=PATIENCE_SECONDS)[0]

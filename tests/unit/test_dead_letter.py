@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shardlake import topics
-from shardlake.cli.jobs import accounted_for
+from shardlake.cli.start import accounted_for
 from shardlake.dead_letter import (
     ATTEMPTS,
     GROUP,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +16,9 @@ import pytest
 from shardlake.doctor import jobs, machine
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import Unavailable
-from shardlake.flink.inserts import NAME
+from shardlake.flink.apart import LeftOut, keep, note
+from shardlake.flink.inserts import APART, NAME
+from shardlake.flink.submit import Start
 from shardlake.settings import Settings
 from shardlake.stack.ended import why_ended
 
@@ -100,9 +104,37 @@ def test_a_disk_is_full_nearly_full_or_all_right(
 def test_jobs_that_left_nothing_are_amiss_only_where_the_last_one_failed(
     states: list[str], ok: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = [{"name": NAME, "jid": "a", "state": state, "start-time": time} for time, state in enumerate(states)]
+    known = [{"name": NAME, "jid": "a", "state": state, "start-time": at} for at, state in enumerate(states)]
     answers = {"/jobs/overview": {"jobs": known}, "/jobs/a/exceptions": {"exceptionHistory": {"entries": []}}}
     monkeypatch.setattr(jobs, "_ask", lambda _, path: answers[path])
     (found,) = jobs.jobs(Settings.read(jobs_folder=str(tmp_path)))
     assert (found.check, found.ok) == ("jobs", ok)
     assert ("nobody has stopped them" in found.found) is not ok
+
+
+def test_a_job_that_was_left_out_is_amiss_until_it_was_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.read(jobs_folder=str(tmp_path))
+    running = {"name": f"{NAME}archive", "jid": "a", "state": "RUNNING", "start-time": time.time() * 1000}
+    apart = {**running, "name": f"{APART}risk", "jid": "b"}
+    known = [running]
+    answers: dict[str, object] = {"/jobs/overview": {"jobs": known}}
+    for job_id in "ab":
+        answers[f"/jobs/{job_id}/exceptions"] = answers[f"/jobs/{job_id}/checkpoints"] = {}
+        answers[f"/jobs/{job_id}/checkpoints/config"] = {"interval": 5000}
+    monkeypatch.setattr(jobs, "_ask", lambda _, path: answers[path])
+    one = LeftOut("risk", {}, "2026-11-30T20:00:00Z", "KeyError: 'a' (flink_jobs/risk.py, line 6)", Start(), ())
+    keep(settings, one)
+    others, checkpoints, found = jobs.jobs(settings)
+    assert (others.ok, others.found, checkpoints.ok) == (True, "running: archive", True)
+    assert (found.ok, found.found) == (False, f"left out: {one}")
+    assert "`shardlake jobs take-up risk`" in found.fix
+
+    note(settings, replace(one, is_taken_up=True))
+    (*_, ended) = jobs.jobs(settings)
+    assert (ended.ok, "is not running, and nobody has stopped it" in ended.found) == (False, True)
+    known.append(apart)
+    (*_, taken_up, own_checkpoints) = jobs.jobs(settings)
+    assert (taken_up.ok, taken_up.found) == (True, "running, apart from the others: risk")
+    assert own_checkpoints.ok

@@ -13,6 +13,7 @@ import pytest
 from shardlake import topic_ids
 from shardlake.errors import BadInput
 from shardlake.faults import history
+from shardlake.flink.apart import left_out
 from shardlake.flink.resume import LastEnd
 from shardlake.folders import running_stack
 from shardlake.kept_json import Count, FileName, parsed
@@ -31,6 +32,7 @@ NESTED = "[" * 100_000
 LAST = {"how": "stopped", "savepoint": "/s", "jobs": {"archive": {"a": "b"}}, "closed": {"a": {"t": 5}}}
 TOPICS = {"app-logs": {"id": "abc", "noted": "2026-11-03T12:00:00Z", "firsts": {"0": 5}}}
 RUN = {"topic": "app-logs", "topic_id": "abc", "starts": {"0": 1, "3": 2}, "began": 1.5}
+LEFT_OUT = {"job": "risk", "options": {}, "since": "2026", "why": "by hand", "begin": {}, "sinks": ["lake.risk"]}
 EVIDENCE = {
     **{name: {"0": 1} for name in ("first", "end", "starts", "covered")},
     **dict.fromkeys(("events", "poison", "nulls", "dead_letters", "collected", "seconds"), 1),
@@ -41,6 +43,7 @@ READERS: dict[str, tuple[str, Any, Callable[[Path], Any]]] = {
     "topics": ("topics.json", TOPICS, lambda folder: topic_ids.read(folder / "topics.json")),
     "run": ("run.json", RUN, Run.read),
     "evidence": ("evidence.json", EVIDENCE, Evidence.load),
+    "left out": ("apart/risk/left-out.json", LEFT_OUT, left_out),
     "migration": (".migrated/1.json", {"a.parquet": [1, 2]}, sizes),
     "load": ("load.json", {}, Result.read),
     "capacity": ("capacity.json", {}, Capacities.read),
@@ -48,7 +51,7 @@ READERS: dict[str, tuple[str, Any, Callable[[Path], Any]]] = {
 
 
 def written(folder: Path, name: str, content: str | bytes) -> Path:
-    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder
 
@@ -78,6 +81,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, reader: str, content: str | byt
         ("run", {"topic_id": 5}),
         ("evidence", {"end": {"0": -1}}),
         ("evidence", {"first": 5}),
+        ("left out", {"begin": {"closed": {"risk": {"app-logs": "x"}}}}),
+        ("left out", {"offsets": {"app-logs": {"0": -1}}}),
+        ("left out", {"sinks": "lake.risk"}),
         ("migration", {"b.parquet": [1]}),
     ],
 )

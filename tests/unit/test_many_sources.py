@@ -170,6 +170,16 @@ def test_a_table_that_nobody_counts_again_is_named_and_leaves_the_verdict_open(s
     ]
 
 
+def test_what_a_job_writes_that_was_left_out_is_not_held_against_what_the_others_have_read(shop: Shop) -> None:
+    shutil.rmtree(shop.lake / "revenue")
+    assert shop.verdict().counts == {"missing-window": 8}
+    verdict = shop.verdict(left_out=["revenue"])
+    assert (verdict.conclusion, verdict.counts) == ("inconclusive", {})
+    said = [one for found in verdict.findings for one in found.unchecked]
+    assert any(one.startswith("revenue has not read what the others have, as it was left out") for one in said)
+    assert not any(found.check.startswith("revenue, counted again") for found in verdict.findings)
+
+
 def test_what_a_recount_does_not_give_is_named(shop: Shop) -> None:
     without = Counting("revenue", "revenue", f"SELECT * EXCLUDE (cents) FROM ({REVENUE.sql})")
     verdict = shop.verdict(without)

@@ -38,7 +38,7 @@ def test_names_are_found_while_checkpoints_replace_one_another(tmp_path: Path) -
     running = Thread(target=replace)
     running.start()
     try:
-        found = [Needed(tmp_path, ["an-upload", "another"]) for _ in range(LOOKS)]
+        found = [Needed([tmp_path], ["an-upload", "another"]) for _ in range(LOOKS)]
     finally:
         is_over.set()
         running.join()
@@ -49,4 +49,4 @@ def test_names_are_found_while_checkpoints_replace_one_another(tmp_path: Path) -
 def test_an_upload_that_only_an_older_state_names_is_kept_with_it(tmp_path: Path) -> None:
     older = checkpoint(tmp_path, 1, "an-upload")
     checkpoint(tmp_path, 2, "another")
-    assert Needed(tmp_path, ["an-upload"]).why("an-upload", 0) == f"named by {older}"
+    assert Needed([tmp_path], ["an-upload"]).why("an-upload", 0) == f"named by {older}"

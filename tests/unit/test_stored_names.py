@@ -8,9 +8,10 @@ import pytest
 
 from shardlake import dead_letter
 from shardlake.dead_letter import DeadLetter
+from shardlake.flink import apart
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.plan import numbered
-from shardlake.flink.tables import EVENT_TIME_OUT_OF_RANGE, GROUP, dead_letters_query, table_definitions
+from shardlake.flink.tables import EVENT_TIME_OUT_OF_RANGE, GROUP, dead_letters_query, group_of, table_definitions
 from shardlake.lake.written import SCHEMA
 from shardlake.pipeline import Pipeline
 from shardlake.redrive import marks
@@ -82,3 +83,9 @@ def test_operator_ids_of_joins_windows_and_what_is_before_them() -> None:
     assert [node["id"] for node in json.loads(numbered(json.dumps(plan)))["nodes"]] == [
         *(915501787, 38603808, 203156574, 521680764, 1739153658, 1623840491, 1500467979, 2114699652),
     ]
+
+
+def test_names_of_what_is_kept_of_jobs_that_were_left_out() -> None:
+    names = (apart.FOLDER, apart.FILE, apart.LEFT_OUT, group_of("risk"))
+    assert names == ("apart", "left-out.json", "left out", "shardlake-jobs.risk")
+    assert group_of(None) == GROUP
