@@ -82,7 +82,8 @@ class Reader:
         found = []
         for place, text in unparsed.samples:
             near = self.recogniser.nearest(text)
-            found.append(f"{place} is of no format: {text!r}; {near or 'no format takes any of it'}")
+            # Without the line's text, which may be personal: a summary ends up in logs.
+            found.append(f"{place} is of no format: {near.where if near else 'no format takes any of it'}")
         if unparsed.lines > MANY_UNPARSED * (unparsed.lines + parsed):
             share = unparsed.lines / (unparsed.lines + parsed)
             found.append(

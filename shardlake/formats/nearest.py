@@ -24,6 +24,11 @@ class Nearest:
         at = f"at column {self.column}, where the line has {self.found!r}" if self.found else "at the line's end"
         return f"{self.format} came nearest and stopped {at} and the format {self.wanted}"
 
+    @property
+    def where(self) -> str:
+        """The format and the column, without any of the line's text."""
+        return f"{self.format} came nearest and stopped at column {self.column}"
+
 
 def nearest(formats: Sequence[Format], text: str) -> Nearest | None:
     """The format that comes nearest to a line, None where no format takes any letter of the line."""

@@ -18,7 +18,7 @@ from shardlake.avro.codec import Decoder
 from shardlake.avro.registry import Registry
 from shardlake.errors import Unavailable
 from shardlake.testing.stack import RunningStack
-from tests.support import PATIENCE_SECONDS, wait_for
+from tests.support import PATIENCE_SECONDS, json_in, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -54,7 +54,7 @@ def follow(broker: RunningStack, pattern: Path, *more: str, exit_code: int = 0) 
     state = str(pattern.parent / "state.json")
     command = ("produce", "--follow", str(pattern), "--state", state, "--until-idle", "1", "--json", *more)
     output = broker.shardlake(*command, exit_code=exit_code)
-    return json.loads(output[output.index("{") : output.rindex("}") + 1]) if exit_code == 0 else output
+    return json_in(output) if exit_code == 0 else output
 
 
 def test_rotations_and_kills_lose_nothing_and_double_nothing(broker: RunningStack, tmp_path: Path) -> None:

@@ -124,8 +124,10 @@ def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
             healthy[len(values)] = one
             values.append((topic.encode if len(healthy) % 7 else deleted)(one))
     client = SchemaRegistryClient({"url": stack.settings.schema_registry_url})
+    rule = Registry(stack.settings.schema_registry_url).compatibility("app-logs-value")
+    client.set_compatibility("app-logs-value", "NONE")
     for case in CASES:
-        one = event(len(healthy))
+        one = event(len(healthy), message=None)
         schema_id = register(stack, "app-logs-value", case.schema(topic.schema))
         value = case.encode(topic.schema, schema_id, one)
         if case.refused:
@@ -133,6 +135,7 @@ def sent(shardlake_stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
         else:
             healthy[len(values)] = one
         values.append(value)
+    client.set_compatibility("app-logs-value", rule)
     for kind, schema_id in ids_that_no_record_is_read_with(client, topic.schema).items():
         bad[len(values)] = kind, header(schema_id) + topic.encode(event(0))[5:]
         values.append(bad[len(values)][1])

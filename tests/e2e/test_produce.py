@@ -18,7 +18,7 @@ from shardlake import topics
 from shardlake.avro.codec import Decoder
 from shardlake.avro.registry import Registry
 from shardlake.testing.stack import RunningStack
-from tests.support import PATIENCE_SECONDS, ROOT, wait_for
+from tests.support import PATIENCE_SECONDS, ROOT, json_in, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +45,7 @@ def summary_in(output: str) -> dict[str, int]:
 def test_a_file_and_standard_input_arrive_line_by_line(broker: RunningStack) -> None:
     before = ends(broker)
     lines = SAMPLE.read_text().splitlines()
-    summary = json.loads(broker.shardlake("produce", str(SAMPLE), "--json"))
+    summary = json_in(broker.shardlake("produce", str(SAMPLE), "--json"))
     assert (summary["lines"], summary["acknowledged"], summary["failed"]) == (len(lines), len(lines), 0)
     assert ends(broker) - before == len(lines)
     piped = subprocess.run(

@@ -83,7 +83,9 @@ def test_check_diff_list_and_register(first: RunningStack, tmp_path: Path) -> No
     # Others have schemas of other kinds in the same registry.
     client = SchemaRegistryClient({"url": first.settings.schema_registry_url})
     client.register_schema("other-value", Schema('syntax = "proto3"; message M { string a = 1; }', "PROTOBUF"))
-    client.register_schema("third-value", Schema('{"type": "object"}', "JSON"))
+    client.register_schema(
+        "third-value", Schema('{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}', "JSON")
+    )
     listed = {row["subject"]: row for row in json.loads(second.shardlake("schema", "list", "--json"))}
     assert {name: row["type"] for name, row in listed.items() if name in (SUBJECT, "other-value", "third-value")} == {
         SUBJECT: "AVRO", "other-value": "PROTOBUF", "third-value": "JSON"
