@@ -18,7 +18,7 @@ LIMIT_MS = 50.0
 
 
 def spoiled(draw: random.Random, samples: list[str]) -> Iterator[str]:
-    """Lines without end."""
+    """Yield spoiled lines for ever."""
     while True:
         line, other = draw.choice(samples), draw.choice(samples)
         at, till = sorted((draw.randrange(len(line) + 1), draw.randrange(len(line) + 1)))

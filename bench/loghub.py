@@ -41,7 +41,7 @@ TIMES: dict[str, Callable[[Row], datetime]] = {
 
 
 def wrong(system: str, row: Row, found: dict[str, Any]) -> list[str]:
-    """What of a line is not as loghub's authors split it."""
+    """Name the parts of a line that differ from loghub's own split."""
     level = None if system == "Linux" else LETTERS.get(row["Level"]) or fields.level(row["Level"])  # there it is a host
     component = row.get("Component", "")
     if system == "Zookeeper":  # loghub cuts the thread's name at its first slash or colon: the class is at the end

@@ -134,7 +134,7 @@ class Pages:
         return server
 
     def open(self, url: str, tried: list[Attempt], results: str) -> list[str]:
-        """What the browser found for each of `tried`, by a page at `url`."""
+        """Return the browser's answer to each of `tried`, by a page at `url`."""
         self.text = PAGE.replace("ATTEMPTS", json.dumps(tried)).replace("RESULTS", results)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             browser = subprocess.Popen(
@@ -157,7 +157,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 
 def outcome(stack: RunningStack, job: str, ports: dict[str, int]) -> dict[str, object]:
-    """What the servers hold after a page was open."""
+    """Read from the servers what a page has left there."""
     state = Cluster(stack.settings.flink_rest_url).state(job)
     with urllib.request.urlopen(f"{stack.settings.schema_registry_url}/subjects") as answer:
         subjects = sorted(json.load(answer))

@@ -31,7 +31,7 @@ CLASSIFIER = "License :: OSI Approved :: "
 
 
 def bom() -> Bom:
-    """The whole document."""
+    """Build the whole document of parts and licences."""
     found = Bom(components=[*packages((ROOT / "requirements.lock").read_text()), *locked_jars()])
     root = found.metadata.component = Component(
         name="shardlake",
@@ -67,7 +67,7 @@ def packages(lock: str) -> Iterator[Component]:
 
 
 def licence_of(package: str) -> License | None:
-    """What an installed package's metadata says: an expression, else a classifier, else the first line of a text."""
+    """Return the licence that a package's metadata names: an expression, a classifier, or the first line of a text."""
     try:
         told = importlib.metadata.metadata(package)
     except importlib.metadata.PackageNotFoundError:

@@ -178,7 +178,7 @@ class Registry:
         return schema
 
     def is_of_subject(self, schema_id: int, subject: str) -> bool:
-        """Whether the id is of a version of the subject, also of one that is deleted: records outlive versions.
+        """Tell whether the id is of a version of the subject, also of one that is deleted: records outlive versions.
 
         The answer no is kept for half a minute.
         """
