@@ -35,8 +35,9 @@ def start(
     from shardlake.flink.submit import Submission
     from shardlake.lake.tables import must_be_in_place
 
-    chosen = without_left_out(settings.jobs, choose(pipeline, jobs, options), jobs)
+    named = choose(pipeline, jobs, options)
     patiently(lambda: must_be_in_place(settings.lake), "the lake's server")
+    chosen = without_left_out(settings.jobs, named, jobs)
     cluster = cluster_of(settings)
     already = cluster.running()
     if already:

@@ -122,7 +122,7 @@ from shardlake.flink.job import Insert, Tables
 def build(tables: Tables) -> list[Insert]:
     return [Insert("lake.answers", tables.query(f"""
         SELECT {tables.masked("answers")} FROM (
-            SELECT a.event_id, a.user_agent AS host, a.client_address,
+            SELECT a.event_id, a.referrer AS host, a.client_address,
                 CAST(b.event_time AS TIMESTAMP_LTZ(3)) AS event_time
             FROM app_logs a JOIN app_logs b ON a.event_id = b.message
             AND b.event_time BETWEEN a.event_time AND a.event_time + INTERVAL '10' MINUTE)"""))]
@@ -141,13 +141,13 @@ def test_a_join_that_keeps_other_columns_is_refused_and_the_one_of_before_goes_o
     job.write_text(ANSWERS)
     stack = shardlake_stack.emptied(folder)
     topic = Topic(stack)
-    topic.send_events([event(number, user_agent=f"agent-{number}") for number in range(60)])
+    topic.send_events([event(number, referrer=f"page-{number}") for number in range(60)])
     stack.shardlake("jobs", "run", "archive", "answers")
     wait_until_archived(stack, 60)
     stack.shardlake("jobs", "stop")
 
     # Types and number stay: the client's address that was kept would be read as the host.
-    job.write_text(ANSWERS.replace("a.user_agent AS host", "a.host"))
+    job.write_text(ANSWERS.replace("a.referrer AS host", "a.host"))
     said = " ".join(stack.shardlake("jobs", "run", "archive", "answers", exit_code=2).split())
     assert "The job answers (behind lake.answers) keeps something else now: in its interval join, column 3" in said
     assert "was app_logs.client_address (STRING), is app_logs.host (STRING)" in said
@@ -161,6 +161,6 @@ def test_a_join_that_keeps_other_columns_is_refused_and_the_one_of_before_goes_o
     stack.shardlake("jobs", "finish")
     assert all_accounted_for(stack)
     found = rows(stack, "SELECT event_id, host, client_address FROM answers")
-    assert {(name, host) for name, host, _ in found} == {(f"event-{n}", f"agent-{n}") for n in range(60)}
+    assert {(name, host) for name, host, _ in found} == {(f"event-{n}", f"page-{n}") for n in range(60)}
     assert len(found) == 60
     assert not [address for _, _, address in found if address.startswith("10.")]
