@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 LAKE_TESTS := $(addprefix tests/e2e/test_,$(addsuffix .py,s3 jobs late_and_trace evidence upgrade pii poison schema types))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises fuzz test-integration test-unit check format bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-parse bench-loghub fuzz-formats bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
+.PHONY: help setup demo demo-scale faults package images dashboards test test-all test-s3 test-slow test-promises fuzz test-integration test-unit check format bench-start bench-jobs bench-spread bench-producer bench-files bench-follow bench-lines bench-parse bench-loghub fuzz-formats bench-verify bench-containers bench-consumers bench-lag bench-load bench-peers bench-pages metrics-page sbom lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ check: $(VENV)/installed ## ruff, mypy and import-linter; changes nothing
 format: $(VENV)/installed ## format and fix what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+bench-start: setup ## CPU-seconds by role of up, first and second run, finish, and of commands: --beside TREE compares
+	@$(BIN)/python -m bench.start $(BENCH_ARGS)
 
 bench-jobs: setup ## CPU-seconds of the jobs beside plain avro-confluent, and what each job adds
 	@$(BIN)/python -m bench.jobs $(BENCH_ARGS)

@@ -117,10 +117,11 @@ def _submit(stack: RunningStack) -> None:
     """Run as the client: the application's own code, over another topic, bounded, with either format."""
     from shardlake.flink import application, inserts
     from shardlake.flink.job import Tables
-    from shardlake.flink.submit import REMOTE, client_environment
+    from shardlake.flink.submit import REMOTE
     from shardlake.flink.tables import table_definitions
+    from shardlake.planner import planning_environment
 
-    os.environ.update({**client_environment(), **REMOTE})
+    os.environ.update({**planning_environment(), **REMOTE})
     ours, topic = os.environ["BENCH_OURS"] == "1", os.environ["BENCH_TOPIC"]
     chosen: dict[str, dict[str, str]] = {job: {} for job in os.environ["BENCH_JOBS"].split(",")}
 

@@ -16,17 +16,16 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from shardlake.errors import ShardlakeError
+from shardlake.planner import FOUND_IN, MAIN, PORT_FILE, Claim
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
     from py4j.java_gateway import JavaGateway
 
-MAIN = "io.shardlake.flink.GuardedGateway"
-WARM = "SHARDLAKE_PLANNER"
-"""The variable that names a JVM that runs already, as PORT:TOKEN: tests have one."""
-_started: list[Popen[bytes]] = []
-"""The JVM ends when its standard input does, and so the process must be kept."""
+_started: list[Popen[bytes] | Claim] = []
+"""The JVM of this process ends when its standard input does, and the claim on the stack's planner when its lock is
+closed: both must be kept."""
 
 
 def guard() -> None:
@@ -49,10 +48,11 @@ def connect(port: int, token: str) -> JavaGateway:
 
 
 def _gateway() -> JavaGateway:
-    warm = os.environ.get(WARM)
-    if warm:
-        port, _, token = warm.partition(":")
-        return connect(int(port), token)
+    folder = os.environ.get(FOUND_IN)
+    claim = Claim.of(Path(folder), os.environ) if folder else None
+    if claim:
+        _started.append(claim)
+        return connect(claim.port, claim.token)
     token = secrets.token_hex(32)
     return connect(_start(token), token)
 
@@ -65,7 +65,7 @@ def _start(token: str) -> int:
     _find_flink_home()  # it sets a variable that the next call needs
     with TemporaryDirectory() as folder:
         told = Path(folder) / "port"
-        environment = {**os.environ, "SHARDLAKE_GATEWAY_PORT": str(told)}
+        environment = {**os.environ, PORT_FILE: str(told)}
         process: Any = launch_gateway_server_process(environment, ["-c", MAIN, "local"])
         _started.append(process)
         process.stdin.write(f"{token}\n".encode())

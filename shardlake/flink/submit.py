@@ -17,15 +17,12 @@ from shardlake.errors import BadInput, ShardlakeError
 from shardlake.flink.inserts import Closed, Writers
 from shardlake.flink.lineage import table_of
 from shardlake.flink.plan import sinks_behind
+from shardlake.folders import state_folder
 from shardlake.install import layout
 from shardlake.pipeline import Pipeline
+from shardlake.planner import FOUND_IN, NAME, planning_environment
 from shardlake.settings import SECRET, Settings
 from shardlake.storage import File, Folder, find, is_remote, write_whole
-
-CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
-"""It plans for some seconds and ends, and leaves no file with a known name in the machine's temporary folder. No
-class-data archive: the planner's code generation fails with one."""
-
 
 REMOTE = {"_python_worker_execution_mode": "process"}
 """Environment of a client of a remote cluster: PyFlink would take that for its own, and run Python functions itself."""
@@ -104,21 +101,6 @@ class Plans:
         return find(self.folder / "plans", f"{match[1] or match[2]}*{ending}") if match else []
 
 
-def client_environment(configuration: Path | None = None) -> dict[str, str]:
-    """The environment that PyFlink's client JVM needs; `configuration` is a folder with a Flink config.yaml."""
-    conf = configuration or layout.FLINK / "conf"
-    return {
-        **os.environ,
-        "JAVA_HOME": str(layout.JAVA_HOME),
-        # With FLINK_LIB_DIR alone the wheel's own lib wins.
-        "FLINK_HOME": str(layout.FLINK),
-        "FLINK_LIB_DIR": str(layout.FLINK / "lib"),
-        "FLINK_CONF_DIR": str(conf),
-        "JVM_ARGS": CLIENT_JVM,
-        "PATH": f"{layout.JAVA_HOME / 'bin'}:{os.environ.get('PATH', '')}",
-    }
-
-
 def file_system_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that the client's JVM needs to reach a lake in S3; none for a lake in files."""
     if not is_remote(settings.lake):
@@ -164,7 +146,13 @@ class Submission:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**client_environment(), **REMOTE, **file_system_environment(settings)},
+                env={
+                    **os.environ,
+                    **planning_environment(),
+                    **REMOTE,
+                    **file_system_environment(settings),
+                    FOUND_IN: str(state_folder() / NAME),
+                },
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )

@@ -70,14 +70,14 @@ SETTINGS = {
 
 def jobmanager_options() -> list[str]:
     """Options of the job manager's JVM."""
-    return [*SHORT_LIVED, *_wheel_opens().split()]
+    return [*SHORT_LIVED, *wheel_opens().split()]
 
 
 def taskmanager_options(*, short_lived: bool = False) -> list[str]:
     """Options of the task manager's JVM: hostile lengths in Avro are refused before memory is taken for them."""
     limits = ("string.maxLength", "bytes.maxLength", "collectionItems.maxLength")
     compiling = SHORT_LIVED if short_lived else ["-XX:+UseParallelGC"]
-    return [*compiling, *(f"-D{AVRO}.{what}={MAX_VALUE_BYTES}" for what in limits), *_wheel_opens().split()]
+    return [*compiling, *(f"-D{AVRO}.{what}={MAX_VALUE_BYTES}" for what in limits), *wheel_opens().split()]
 
 
 def jobmanager(folder: Path, ports: Ports, *, s3: S3 | None = None, train: bool = False) -> ServerPlan:
@@ -163,7 +163,7 @@ def _environment(configuration: Path, s3: S3 | None) -> dict[str, str]:
     return {"FLINK_CONF_DIR": str(configuration), "FLINK_PLUGINS_DIR": str(plugins), **keys}
 
 
-def _wheel_opens() -> str:
+def wheel_opens() -> str:
     """What the wheel's own configuration opens of the Java modules: without it jobs fail with InaccessibleObject."""
     lines = (layout.pyflink_wheel() / "conf" / "config.yaml").read_text().splitlines()
     return next(line.split("all:", 1)[1].strip() for line in lines if line.strip().startswith("all: --add-exports"))
@@ -218,5 +218,5 @@ def as_yaml(settings: Mapping[str, object]) -> str:
 
     The YAML of Flink 2 wants strings quoted where they hold a colon.
     """
-    everything = {"env.java.opts.all": _wheel_opens(), **settings}
+    everything = {"env.java.opts.all": wheel_opens(), **settings}
     return "".join(f"{name}: {json.dumps(str(value))}\n" for name, value in everything.items())

@@ -20,9 +20,11 @@ TEMPORARY = "tmp"
 """In the folder of each server: what one leaves there that is killed goes with the stack's data."""
 
 
-def java(name: str, folder: Path, *, heap_mb: int, options: list[str], train: bool = False) -> list[str]:
+def java(
+    name: str, folder: Path, *, heap_mb: int | tuple[int, int], options: list[str], train: bool = False
+) -> list[str]:
     """The command up to the main class, for a server that keeps its files in `folder`. With `train` it writes the
-    archive that later starts read."""
+    archive that later starts read. The heap has `heap_mb`, or grows from the first to the second."""
     temporary = folder / TEMPORARY
     temporary.mkdir(parents=True, exist_ok=True)
     archive = layout.ARCHIVES / f"{name}.jsa"
@@ -32,7 +34,8 @@ def java(name: str, folder: Path, *, heap_mb: int, options: list[str], train: bo
         sharing = [f"-XX:SharedArchiveFile={archive}"]
     else:
         sharing = []
-    memory = [f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m"]
+    least, most = (heap_mb, heap_mb) if isinstance(heap_mb, int) else heap_mb
+    memory = [f"-Xms{least}m", f"-Xmx{most}m"]
     return [str(layout.JAVA), NO_SHARED_FILES, *sharing, *LOGGING, *memory, f"-Djava.io.tmpdir={temporary}", *options]
 
 

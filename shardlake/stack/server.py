@@ -33,6 +33,8 @@ class ServerPlan:
     """Where it runs; None for the launcher's own."""
     sockets: tuple[Path, ...] = ()
     """Those outside its folder, in a folder that all users share."""
+    told: Callable[[], bytes] | None = None
+    """Makes what the server reads from its standard input at each start; the input ends with the launcher."""
 
 
 class Server:
@@ -89,6 +91,8 @@ class Server:
         self._tidy()
 
     def _tidy(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
         sockets.remove(self.plan.sockets)
 
     def log_tail(self, lines: int = 8) -> str:
@@ -98,14 +102,19 @@ class Server:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         sockets.check(self.plan.sockets)
+        told = self.plan.told() if self.plan.told else None
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.plan.command,
                 cwd=self.plan.folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if told is None else subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**without_login(without_key(os.environ)), **self.plan.environment},
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops them in order
                 preexec_fn=die_with_parent(),
             )
+        if told is not None and process.stdin:
+            process.stdin.write(told)
+            process.stdin.flush()
+        return process

@@ -31,6 +31,7 @@ from shardlake.stack.flink import jobmanager, rest_url, taskmanager
 from shardlake.stack.java import TEMPORARY
 from shardlake.stack.kafka import kafka
 from shardlake.stack.lock import lock_data
+from shardlake.stack.planner import planner
 from shardlake.stack.ports import Ports
 from shardlake.stack.registry import registry, registry_url
 from shardlake.stack.s3 import BUCKET, own_s3, s3
@@ -40,12 +41,12 @@ from shardlake.storage import S3
 
 NEEDED_MEMORY_GB = 3
 NEEDED_DISK_GB = 1
-SERVERS = ("jobmanager", "taskmanager", "registry", "kafka")
+SERVERS = ("jobmanager", "taskmanager", "registry", "kafka", "planner")
 """The slowest to start first."""
 PRIVATE = ("kafka", "registry", "flink", "jobs")
 S3_PRIVATE = ("kafka", "registry", "flink", "s3")
 """The data's folders for their owner alone: they hold records as they came, also in the jobs' checkpoints."""
-STOP_ORDER = ("taskmanager", "jobmanager", "registry", "kafka", "s3")
+STOP_ORDER = ("planner", "taskmanager", "jobmanager", "registry", "kafka", "s3")
 
 
 class Stack:
@@ -229,6 +230,7 @@ class Stack:
             "taskmanager": lambda: taskmanager(self.data / "flink", self.ports, pii=self._pii, s3=self._s3, **how),
             "registry": lambda: registry(self.data / "registry", self.ports, train=self._train),
             "kafka": lambda: kafka(self.data / "kafka", self.ports, **how),
+            "planner": lambda: planner(self.state, self._s3),
         }
         for name in SERVERS:
             if name in self._named:
@@ -307,9 +309,10 @@ def train() -> None:
     # that very port, and then it is connected to itself.
     base = DEFAULT_PORT_BASE + 21_000
     with tempfile.TemporaryDirectory() as state:
-        stack = Stack(Path(state), port_base=base, train=True)
+        trained = [name for name in SERVERS if name != "planner"]
+        stack = Stack(Path(state), port_base=base, train=True, servers=trained)
         with stack:
             pass
-    missing = {"kafka", "registry", "jobmanager", "taskmanager"} - {path.stem for path in layout.ARCHIVES.glob("*.jsa")}
+    missing = set(trained) - {path.stem for path in layout.ARCHIVES.glob("*.jsa")}
     if missing:  # they only save time
         (layout.ARCHIVES / "incomplete").write_text(", ".join(sorted(missing)))

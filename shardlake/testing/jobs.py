@@ -20,9 +20,9 @@ from shardlake.errors import BadInput
 from shardlake.flink.columns import PROVENANCE, columns
 from shardlake.flink.endpoints import Endpoints
 from shardlake.flink.gateway import guard
-from shardlake.flink.submit import client_environment
 from shardlake.flink.tables import interval, table_definitions, view_name
 from shardlake.pipeline import Pipeline, Topic
+from shardlake.planner import planning_environment
 
 Row = dict[str, Any]
 KEY = "a key for tests"
@@ -33,7 +33,7 @@ KEY = "a key for tests"
 def mini_cluster_environment() -> Iterator[None]:
     """What PyFlink and the JVM that it starts find. Gone afterwards: a stack of the same test run would find it too."""
     before = dict(os.environ)
-    os.environ.update(client_environment())
+    os.environ.update(planning_environment())
     os.environ["SHARDLAKE_PII_KEY"] = KEY
     guard()
     try:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shardlake.errors import Unavailable
-from shardlake.flink.gateway import WARM
-from shardlake.flink.submit import file_system_environment
 from shardlake.install import setup
 from shardlake.pipeline import Pipeline
 from shardlake.provision import provision
@@ -19,7 +17,6 @@ from shardlake.settings import Settings
 from shardlake.stack.ports import Ports
 from shardlake.stack.stack import SERVERS, Stack
 from shardlake.testing.emptying import empty
-from shardlake.testing.planner import warm_planner
 from shardlake.testing.running import Running
 
 
@@ -44,7 +41,6 @@ class RunningStack(Running):
 
     stack: Stack
     parallelism: int
-    planner: str | None = None
     _turns: _Turns = field(default_factory=_Turns)
     _turn: int = 0
 
@@ -58,7 +54,6 @@ class RunningStack(Running):
             "SHARDLAKE_PARALLELISM": str(self.parallelism),
             "SHARDLAKE_CHECKPOINT_SECONDS": str(self.settings.checkpoint_seconds),
             "COLUMNS": "200",
-            **({WARM: self.planner} if self.planner else {}),
         }
 
     def emptied(self, pipeline_folder: Path | None = None, *, parallelism: int | None = None) -> RunningStack:
@@ -108,8 +103,7 @@ def running_stack(
 
     `state` is a folder for its addresses and logs. With `s3` its lake is in an S3 server of its own; None is what
     pytest's option `--lake` says. `servers` are those that the tests need: without Flink it costs half. With
-    `short_lived` the JVMs compile quickly and less well, and one that plans jobs is kept warm: cheaper for what a test
-    sends. Measure without it.
+    `short_lived` the JVMs compile quickly and less well: cheaper for what a test sends. Measure without it.
     Installs the servers where that was not done.
     """
     setup.install(lambda _: None)
@@ -121,9 +115,4 @@ def running_stack(
         settings = Settings.read(**stack.settings, parallelism=parallelism, checkpoint_seconds=checkpoint_seconds)
         provision(pipeline, settings)
         stack.mark_provisioned()
-        with ExitStack() as until_the_end:
-            planner = None
-            if short_lived and "jobmanager" in servers:
-                warm = warm_planner(state / "planner.log", file_system_environment(settings))
-                planner = until_the_end.enter_context(warm)
-            yield RunningStack(pipeline, settings, stack, parallelism, planner)
+        yield RunningStack(pipeline, settings, stack, parallelism)

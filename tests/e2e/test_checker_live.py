@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from shardlake import topics
-from shardlake.flink.gateway import WARM
 from shardlake.flink.resume import LastEnd
 from shardlake.flink.submit import Submission
 from shardlake.ledger import read
@@ -119,7 +118,7 @@ def test_jobs_resumed_from_an_older_savepoint(
         return sum(pq.read_metadata(file).num_rows for file in files)
 
     before, log = written(), stack.stack.state / "older.log"
-    monkeypatch.setenv(WARM, str(stack.planner))
+    monkeypatch.setenv("SHARDLAKE_STATE", str(stack.stack.state))
     Submission(stack.pipeline, stack.settings, {"archive": {}}, log).submit(f"file://{older.savepoint}")
     wait_for(lambda: written() == before + EVENTS, "rows that are there already")
     stack.shardlake("jobs", "stop")

@@ -218,11 +218,11 @@ def test_flink_answers_programs_and_its_own_page_alone(stack: RunningStack) -> N
 def test_status_logs_doctor_and_version_tell_of_it(stack: RunningStack) -> None:
     found = json.loads(stack.shardlake("status", "--json"))
     assert {server["server"]: server["state"] for server in found["servers"]} == dict.fromkeys(
-        ["kafka", "registry", "jobmanager", "taskmanager"], "running"
+        ["kafka", "registry", "jobmanager", "taskmanager", "planner"], "running"
     )
     assert "Kafka Server started" in stack.shardlake("logs", "kafka", "-n", "100000")
     (there,) = re.findall("There is: (.*).$", stack.shardlake("logs", "zookeeper", exit_code=2), re.MULTILINE)
-    assert {"jobmanager", "kafka", "registry", "taskmanager"} <= set(there.split(", "))
+    assert {"jobmanager", "kafka", "planner", "registry", "taskmanager"} <= set(there.split(", "))
     assert "running, launcher process" in stack.shardlake("doctor")
     assert json.loads(stack.shardlake("version", "--json"))["kafka_2.13"] == "4.4.0"
 

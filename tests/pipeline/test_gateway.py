@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shardlake.flink.gateway import connect
+from shardlake.planner import NAME, Claim, planning_environment
+from shardlake.stack.stack import Stack
 from shardlake.testing.jobs import mini_cluster_environment
+from shardlake.testing.stack import free_port_base
+from tests.support import wait_for
 
 pytestmark = pytest.mark.pipeline
 
@@ -70,3 +77,32 @@ def test_python_does_nothing_for_a_stranger_and_answers_the_jvm(gateway: Any) ->
         with suppress(ConnectionResetError):
             assert stranger.recv(4096) == b""
     assert order.asked == []
+
+
+def test_what_a_client_made_goes_with_its_last_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from py4j.java_gateway import JavaObject
+    from py4j.protocol import Py4JError
+
+    monkeypatch.delenv("SHARDLAKE_PII_KEY", raising=False)  # the mini cluster's is too short for a stack
+    with Stack(tmp_path, port_base=free_port_base(), data=tmp_path / "data", servers=["planner"]):
+        claim = Claim.of(tmp_path / NAME, {**os.environ, **planning_environment()})
+        assert claim is not None
+        first = connect(claim.port, claim.token)
+        numbers = first.jvm.java.util.ArrayList()
+        numbers.append(7)
+        assert list(numbers) == [7]
+        first.close()
+
+        def is_gone() -> bool:
+            later = connect(claim.port, claim.token)
+            try:
+                JavaObject(numbers._target_id, later._gateway_client).size()  # noqa: SLF001
+            except Py4JError:
+                own = later.jvm.java.util.ArrayList()
+                own.append(8)
+                return list(own) == [8]
+            finally:
+                later.close()
+            return False
+
+        wait_for(is_gone, "the first client's list to be forgotten")

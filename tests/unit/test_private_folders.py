@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from shardlake.flink.submit import client_environment
 from shardlake.lock import Held, Lock
 from shardlake.pii import KEY_FILE, taskmanager_environment
+from shardlake.planner import planning_environment
 from shardlake.stack.java import java
 from shardlake.stack.stack import Stack
 
@@ -57,7 +57,7 @@ def test_no_jvm_writes_its_counters_into_the_shared_temporary_folder(tmp_path: P
     command = java("kafka", tmp_path, heap_mb=16, options=["-XX:+PrintFlagsFinal"])
     said = subprocess.run([*command, "-version"], capture_output=True, text=True, check=True).stdout
     assert next(line.split()[3] for line in said.splitlines() if " UsePerfData " in line) == "false"
-    assert "-XX:-UsePerfData" in client_environment()["JVM_ARGS"].split()
+    assert "-XX:-UsePerfData" in planning_environment()["JVM_ARGS"].split()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as another user")
