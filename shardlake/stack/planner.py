@@ -32,7 +32,7 @@ def planner(state: Path, s3: S3 | None = None) -> ServerPlan:
             *java(NAME, folder, heap_mb=HEAP_MB, options=options),
             *("-cp", layout.class_path(layout.FLINK / "lib"), MAIN),
         ],
-        address=f"file://{folder}",
+        address="a free port, for who has its token",
         ready=port.exists,
         environment={**environment, PORT_FILE: str(port)},
         told=lambda: tell(folder, {**os.environ, **environment}),
