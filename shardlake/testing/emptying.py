@@ -36,10 +36,10 @@ def empty(stack: Stack, settings: Settings) -> None:
     servers = settings.kafka_bootstrap_servers
     topics.delete(servers, [name for name in topics.names(servers) if not name.startswith("__")])
     Registry(settings.schema_registry_url).forget()
-    for folder in (settings.lake, settings.jobs):
+    for folder, mode in ((settings.lake, 0o777), (settings.jobs, 0o700)):  # as `up` makes them: the lake is for others
         remove(folder)
         if not is_remote(folder):
-            folder.mkdir(parents=True)
+            folder.mkdir(mode, parents=True)
 
 
 def _all_servers_again(stack: Stack) -> None:

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from shardlake import topics
+from shardlake.stack.stack import PRIVATE
 from shardlake.testing.stack import RunningStack, free_port_base
 from tests.support import PATIENCE_SECONDS, ROOT, Topic, command_line, event, wait_for
 
@@ -171,6 +172,50 @@ def test_everything_listens_on_loopback_only(stack: RunningStack) -> None:
         listening = [c for c in psutil.Process(server.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         assert listening, name
         assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}, (name, listening)
+
+
+AS_ANOTHER_USER = """
+import json, os, sys
+folders, processes = json.loads(sys.argv[1])
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+def may(act, *arguments):
+    try:
+        act(*arguments)
+    except PermissionError:
+        return False
+    return True
+print(json.dumps({
+    "listed": [name for name, fd in folders.items() if may(os.listdir, f"/proc/self/fd/{fd}")],
+    "stopped": [name for name, pid in processes.items() if may(os.kill, pid, 0)],
+    "environment": [name for name, pid in processes.items() if may(open, f"/proc/{pid}/environ", "rb")],
+}))
+"""
+"""Folders come as open descriptors, so that a closed folder above hides nothing of their own modes."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as a second user")
+def test_a_second_user_lists_nothing_raw_and_stops_nothing(stack: RunningStack) -> None:
+    data, state = stack.stack.data, stack.stack.state
+    private = {name: data / name for name in PRIVATE} | {"state": state, "logs": state / "logs"}
+    folders = {name: os.open(folder, os.O_PATH) for name, folder in {**private, "lake": data / "lake"}.items()}
+    processes = {name: server.pid for name, server in stack.stack.servers.items()}
+    assert {"kafka", "taskmanager"} <= set(processes)
+    try:
+        told = subprocess.run(
+            [sys.executable, "-I", "-c", AS_ANOTHER_USER, json.dumps([folders, processes])],
+            pass_fds=tuple(folders.values()),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        for descriptor in folders.values():
+            os.close(descriptor)
+    # The lake is for others to read.
+    assert json.loads(told.stdout) == {"listed": ["lake"], "stopped": [], "environment": []}
 
 
 FLINK_S_OWN_PAGE = [
