@@ -37,7 +37,7 @@ def report(pipeline: Pipeline, settings: Settings, log: Path | None, run: Path, 
     out.print(rows_table(windows.columns, windows.rows))
     topic = pipeline.events_topic
     ((events, timeless, counted, late),) = query(
-        f"SELECT count(*), count(*) FILTER ({topic.event_time} IS NULL), "
+        f"SELECT count(*), count(*) FILTER ({named(str(topic.event_time))} IS NULL), "
         "(SELECT coalesce(sum(events), 0)::BIGINT FROM service_health), "
         f"(SELECT count(*) FROM late_events WHERE missed_table = 'service_health') FROM {named(str(topic.lake_table))}",
         tables,

@@ -88,7 +88,7 @@ def dead_letters_query(topic: Topic) -> str:
     ours = dict.fromkeys(dead_letter.OURS, "CAST(NULL AS BYTES)")
     ours |= {name: f"ENCODE({value}, 'UTF-8')" for name, value in reasons.items()}
     return (
-        f"SELECT kafka_key, raw_value, {_with_ours('headers', ours)} FROM decoded.{view_name(topic)} "
+        f"SELECT kafka_key, raw_value, {_with_ours('headers', ours)} FROM decoded.`{view_name(topic)}` "
         f"WHERE (error IS NOT NULL AND error <> '{NULL_VALUE}') OR NOT ({_in_time(topic)})"
     )
 
@@ -166,15 +166,15 @@ def _decoded(pipeline: Pipeline, topic: Topic, endpoints: Endpoints, start_offse
         options |= {"scan.startup.mode": "specific-offsets", "scan.startup.specific-offsets": start_offsets}
     else:
         options |= {"scan.startup.mode": "earliest-offset"}
-    return f"CREATE TABLE decoded.{view_name(topic)} ({', '.join(fields + metadata)}) {_with(options)}"
+    return f"CREATE TABLE decoded.`{view_name(topic)}` ({', '.join(fields + metadata)}) {_with(options)}"
 
 
 def _valid(pipeline: Pipeline, topic: Topic) -> str:
     names = [f"`{column.name}`" for column in columns(pipeline.schema_of(topic))]
     provenance = [column.split()[0] for column in PROVENANCE]
     return (
-        f"CREATE TEMPORARY VIEW {view_name(topic)} AS SELECT {', '.join([*names, *provenance, 'closed_until'])} "
-        f"FROM decoded.{view_name(topic)} WHERE error IS NULL AND ({_in_time(topic)})"
+        f"CREATE TEMPORARY VIEW `{view_name(topic)}` AS SELECT {', '.join([*names, *provenance, 'closed_until'])} "
+        f"FROM decoded.`{view_name(topic)}` WHERE error IS NULL AND ({_in_time(topic)})"
     )
 
 
@@ -190,8 +190,7 @@ def _lake_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:
         "schema": json.dumps(without_docs(pipeline.schema_of(topic)), separators=(",", ":")),
     }
     names = ", ".join([*fields, *(PROVENANCE if archived else ())])
-    table = f"`{topic.lake_table}`" if "-" in str(topic.lake_table) else topic.lake_table
-    return f"CREATE TABLE lake.{table} ({names}) {_with(options)}"
+    return f"CREATE TABLE lake.`{topic.lake_table}` ({names}) {_with(options)}"
 
 
 def _topic_sink(pipeline: Pipeline, topic: Topic, endpoints: Endpoints) -> str:

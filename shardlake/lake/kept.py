@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from shardlake.counted import counted
 from shardlake.lake.comparison import CHUNK_BITS, by_partition, differing_chunks, number, within
+from shardlake.lake.sql import named, quoted
 from shardlake.lake.verdict import Anomaly, Findings
 
 AGAINST_LAKE = "the topic, against the lake and the dead letters"
@@ -210,10 +211,12 @@ def _differs(field: str, expected: Expected) -> str:
     """The condition under which a row of `kept` has a wrong value in a field."""
 
     def is_one_of(columns: Sequence[str]) -> str:
-        return "(" + " OR ".join(f'kept."{field}" IS NOT DISTINCT FROM k."{one}"' for one in columns) + ")"
+        return "(" + " OR ".join(f"kept.{named(field)} IS NOT DISTINCT FROM k.{named(one)}" for one in columns) + ")"
 
     def is_of(mask: str) -> str:
-        return f"kept.filename IN (SELECT filename FROM differing WHERE field = '{field}' AND mask = '{mask}')"
+        return (
+            f"kept.filename IN (SELECT filename FROM differing WHERE field = {quoted(field)} AND mask = {quoted(mask)})"
+        )
 
     right = is_one_of(expected.columns)
     for mask, columns in expected.older.items():

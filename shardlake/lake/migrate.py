@@ -30,7 +30,7 @@ from shardlake.errors import BadInput, ShardlakeError
 from shardlake.kept_json import Count, parsed
 from shardlake.lake.query import database
 from shardlake.lake.remote import open_file
-from shardlake.lake.sql import quoted
+from shardlake.lake.sql import named, quoted
 from shardlake.lake.tables import MIGRATING, VISIBLE, LakeTable
 from shardlake.storage import Folder, find, is_remote, move, remove, write_whole
 
@@ -178,7 +178,7 @@ def _are_equal(file: Folder, target: Folder, form: pa.Schema) -> bool:
         before = [row[0] for row in connection.execute(f"DESCRIBE FROM {old}").fetchall()]
         rows = []
         for names, source in ((before, old), (form.names, new)):
-            cast = ", ".join(f'"{name}"::{kind}' for name, kind in zip(names, kinds, strict=True))
+            cast = ", ".join(f"{named(name)}::{kind}" for name, kind in zip(names, kinds, strict=True))
             rows.append(f"(SELECT {cast} FROM {source})")
         counts = connection.execute(
             f"SELECT (SELECT count(*) FROM {rows[0]}), (SELECT count(*) FROM {rows[1]}), "

@@ -120,9 +120,11 @@ def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns
     same = " AND ".join(f"w.{named(key)} IS NOT DISTINCT FROM d.{named(key)}" for key in keys)
     w, d = (", ".join(f"{side}.{named(column)}" for column in columns) for side in "wd")
     differs = " OR ".join(f"w.{named(column)} IS DISTINCT FROM d.{named(column)}" for column in columns)
-    w_side, d_side = (f"(SELECT *, true AS is_there FROM {one})" for one in ("written", "due"))
+    # A field of a schema has no space in its name: so no column of a table is called this.
+    there = named("is there")
+    w_side, d_side = (f"(SELECT *, true AS {there} FROM {one})" for one in ("written", "due"))
     rows = connection.execute(
-        f"SELECT w.is_there IS NOT NULL, d.is_there IS NOT NULL, {w}, {d} "
+        f"SELECT w.{there} IS NOT NULL, d.{there} IS NOT NULL, {w}, {d} "
         f"FROM {w_side} w FULL JOIN {d_side} d ON {same} WHERE {differs} ORDER BY ALL"
     ).fetchall()
     for is_written, is_due, *values in rows:
@@ -152,8 +154,8 @@ def _without_late(events: str, topic: Topic) -> str:
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
     return (
-        f"SELECT * EXCLUDE (highest) FROM (SELECT *, {before} AS highest FROM ({events})) "
-        f"WHERE coalesce({time} >= highest - INTERVAL {topic.out_of_order_seconds} SECOND, true)"
+        f"SELECT * FROM ({events}) "
+        f"QUALIFY coalesce({time} >= {before} - INTERVAL {topic.out_of_order_seconds} SECOND, true)"
     )
 
 

@@ -71,9 +71,9 @@ def run_job(
         from shardlake.flink.inserts import built, compiled, execute
 
         all_of_them = built(environment, pipeline, {job: options or {}}, {job: closed or {}})
-        inserts = [(one, insert) for one, insert in all_of_them if insert.sink in sinks]
+        inserts = [(one, insert) for one, insert in all_of_them if _plain(insert.sink) in sinks]
         execute(environment, compiled(environment, pipeline, inserts)).wait()
-        return {insert.sink: _read(*sinks[insert.sink]) for _, insert in inserts}
+        return {insert.sink: _read(*sinks[_plain(insert.sink)]) for _, insert in inserts}
 
 
 def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, tuple[Path, list[str]]]:
@@ -84,9 +84,9 @@ def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, tup
         if not statement.startswith("CREATE TABLE"):
             environment.execute_sql(statement)
             continue
-        name = statement.split()[2]
+        name = _plain(statement.split()[2])
         head = statement[: statement.rindex(" WITH (")].replace(" METADATA", "").replace(" VIRTUAL", "")
-        path = folder / name.replace("`", "")
+        path = folder / name
         if name.startswith("decoded."):
             topic = next(topic for topic in pipeline.sources if name == f"decoded.{view_name(topic)}")
             head, path = _source(pipeline, topic), folder / f"{topic.name}.json"
@@ -97,6 +97,11 @@ def _define(environment: Any, pipeline: Pipeline, folder: Path) -> dict[str, tup
             "'json.timestamp-format.standard' = 'ISO-8601')"
         )
     return sinks
+
+
+def _plain(name: str) -> str:
+    """A table's name without the quotes that a job may write or leave out."""
+    return name.replace("`", "")
 
 
 def _arrived(topic: Topic, rows: Sequence[Row]) -> list[Row]:
@@ -115,7 +120,7 @@ def _source(pipeline: Pipeline, topic: Topic) -> str:
     if topic.event_time:
         delay = interval(topic.out_of_order_seconds)
         fields.append(f"WATERMARK FOR `{topic.event_time}` AS `{topic.event_time}` - {delay}")
-    return f"CREATE TABLE decoded.{view_name(topic)} ({', '.join(fields)})"
+    return f"CREATE TABLE decoded.`{view_name(topic)}` ({', '.join(fields)})"
 
 
 def _write(path: Path, rows: Iterable[Row]) -> None:

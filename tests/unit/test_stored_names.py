@@ -44,8 +44,8 @@ def test_groups_transactions_tables_and_error_classes_of_the_jobs() -> None:
     for topic in ("app-logs.dlq", "service-health", "alerts"):
         assert f"'sink.transactional-id-prefix' = 'shardlake-{topic}'" in made
     for table in ("app_logs", "service_health", "sessions", "alerts", "late_events"):
-        assert f"CREATE TABLE lake.{table} (" in made
-    assert "CREATE TABLE decoded.app_logs (" in made
+        assert f"CREATE TABLE lake.`{table}` (" in made
+    assert "CREATE TABLE decoded.`app_logs` (" in made
     assert EVENT_TIME_OUT_OF_RANGE == "io.shardlake.flink.EventTimeOutOfRange"
     assert EVENT_TIME_OUT_OF_RANGE in dead_letters_query(pipeline.events_topic)
     assert SCHEMA == b"shardlake.schema"
