@@ -135,7 +135,7 @@ class Tables:
 
     def _finished(self, view: str, time: str, window_end: str) -> str | None:
         """The end of the last window that a finish has fired, as an expression: that of its latest event."""
-        of_view = [ms for topic, ms in self.closed.items() if view_name(self.pipeline.topic(topic)) == view]
+        of_view = [ms for topic, ms in self.closed.items() if view_name(self.pipeline.topic(topic)) == view.strip("`")]
         # A view of the job's own may have come from any topic.
         latest_ms = max(of_view or self.closed.values(), default=None)
         if latest_ms is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pytest
 
+from shardlake.flink.job import Tables
 from shardlake.lake.recount import Difference, _differences, _without_late
 from shardlake.pipeline import Pipeline
 from tests.support import ROOT
@@ -49,3 +50,11 @@ def test_late_events_are_left_out_by_a_time_of_any_name(time: str) -> None:
     with duckdb.connect() as connection:
         query = f'SELECT "offset", "{other}" FROM ({_without_late(events, topic)}) ORDER BY 1'
         assert connection.execute(query).fetchall() == [(0, 0), (1, 7), (3, 21), (4, 28)]
+
+
+def test_a_finish_closes_the_windows_of_a_view_in_backquotes_by_its_own_topic_s_time() -> None:
+    closed = {"app-logs": 1_000, "sessions": 9_000}
+    tables = Tables(cast(Any, None), Pipeline.load(ROOT), closed=closed)
+    plain = tables.in_time("app_logs", "event_time", "event_time")
+    assert "TO_TIMESTAMP_LTZ(1000, 3)" in plain
+    assert tables.in_time("`app_logs`", "event_time", "event_time") == plain.replace("app_logs", "`app_logs`")
