@@ -50,6 +50,7 @@ class Trial:
     folder: Path
     samples: dict[str, dict[str, float]] = field(default_factory=dict)
     _reaper: Thread | None = None
+    _not_commands: float = 0.0
 
     def run(self) -> dict[str, dict[str, float]]:
         """Measure each step once: CPU-seconds by role and seconds, by the name of the step."""
@@ -78,18 +79,26 @@ class Trial:
             time.sleep(0.05)
 
     def _step(self, name: str, do: Callable[[], None]) -> None:
-        servers, commands, began = self._servers(), _of_commands(), time.monotonic()
+        servers, commands, began = self._servers(), _of_children() - self._not_commands, time.monotonic()
         do()
         seconds, after = time.monotonic() - began, self._servers()
+        if self._reaper and not after:
+            self._reaper.join()
+        commands = _of_children() - self._not_commands - commands
         used = dict[str, float]()
         for process_name, cpu in after.items():
             role = "python workers" if process_name.startswith(WORKER) else process_name
             used[role] = used.get(role, 0.0) + cpu - servers.get(process_name, 0.0)
-        self.samples[name] = {**used, "commands": _of_commands() - commands, "seconds": seconds}
+        self.samples[name] = {**used, "commands": commands, "seconds": seconds}
 
     def _launcher_pid(self) -> int | None:
         file = self.folder / "state" / "stack.json"
         return int(json.loads(file.read_text())["launcher_pid"]) if file.exists() else None
+
+    def _reap(self, pid: int) -> None:
+        """Wait for the launcher, or a Python worker whose task manager let go of it: neither is a command's."""
+        _, _, used = os.wait4(pid, 0)
+        self._not_commands += used.ru_utime + used.ru_stime
 
     def _servers(self) -> dict[str, float]:
         """Return the CPU-seconds so far of each server, and of each Python worker, a child of the task manager."""
@@ -114,10 +123,12 @@ class Trial:
         for orphan in psutil.Process().children():
             if orphan.pid == self._launcher_pid():
                 if not self._reaper:
-                    self._reaper = Thread(target=os.waitpid, args=(orphan.pid, 0), daemon=True)
+                    self._reaper = Thread(target=self._reap, args=(orphan.pid,), daemon=True)
                     self._reaper.start()
-            else:
+            elif orphan.name() == "java":
                 os.waitpid(orphan.pid, 0)
+            else:
+                self._reap(orphan.pid)
         if done.returncode:
             raise SystemExit(f"{' '.join(arguments)} in {self.tree}: {done.stdout}{done.stderr}")
 
@@ -128,7 +139,7 @@ def _adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def _of_commands() -> float:
+def _of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
