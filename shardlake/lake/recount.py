@@ -21,6 +21,9 @@ from shardlake.pipeline import Pipeline, Topic
 RELATIVE_ERROR = 1e-9
 """Sums of the same numbers in another order differ by less."""
 
+AGAIN, WRITTEN, DUE = named("counted again"), named("written by the job"), named("due by now")
+"""Temporary tables. A table of the lake has no space in its name, and so none is called like one of these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -73,14 +76,14 @@ def recount(
     events = {one: events_of(pipeline, one, name, (instead or {}).get(one.name)) for one in archived}
     with connected(tables) as connection:
         make_views(connection, events, sources.in_time)
-        connection.execute(f"CREATE TABLE again AS {counting.sql}")
-        columns = [row[0] for row in connection.execute("DESCRIBE again").fetchall()]
+        connection.execute(f"CREATE TABLE {AGAIN} AS {counting.sql}")
+        columns = [row[0] for row in connection.execute(f"DESCRIBE {AGAIN}").fetchall()]
         of_table = [field["name"] for field in pipeline.schema_of(topic)["fields"]]
         must_fit(counting, columns, keys, of_table)
-        connection.execute(f"CREATE TABLE written AS SELECT {', '.join(map(named, columns))} FROM {named(name)}")
+        connection.execute(f"CREATE TABLE {WRITTEN} AS SELECT {', '.join(map(named, columns))} FROM {named(name)}")
         still_open = _still_open(columns, keys[0], sources, closed or {})
         open_windows = number(connection, f"SELECT count(*) FROM ({still_open})")
-        connection.execute(f"CREATE TABLE due AS SELECT * FROM again EXCEPT ALL {still_open}")
+        connection.execute(f"CREATE TABLE {DUE} AS SELECT * FROM {AGAIN} EXCEPT ALL {still_open}")
         differences = tuple(_differences(connection, keys, columns))
         if differences:
             early = {one: _without_late(query, one) for one, query in events.items()}
@@ -92,29 +95,29 @@ def recount(
         listed = 0
         if any(table.name == LATE_EVENTS for table in tables):
             listed = number(connection, f"SELECT count(*) FROM {LATE_EVENTS} WHERE missed_table = {quoted(name)}")
-        windows = number(connection, "SELECT count(*) FROM written")
+        windows = number(connection, f"SELECT count(*) FROM {WRITTEN}")
     uncounted = tuple(column for column in of_table if column not in columns)
     read = tuple(one.name for one in sources.topics)
     return Recount(name, windows, open_windows, listed, differences, read, uncounted)
 
 
 def _still_open(columns: list[str], time: str, sources: Sources, closed: Mapping[str, int]) -> str:
-    """The rows of `again` that need not be there yet: those that end after all that is there, and begin after all that
+    """The rows of AGAIN that need not be there yet: those that end after all that is there, and begin after all that
     a finish has closed. A table whose rows have no end has none."""
     closes = next((named(column) for column in columns if column.endswith("_end")), None)
     if closes is None:
-        return "SELECT * FROM again WHERE false"
-    after = f"{closes} > coalesce((SELECT max({closes}) FROM written), TIMESTAMP '-infinity')"
+        return f"SELECT * FROM {AGAIN} WHERE false"
+    after = f"{closes} > coalesce((SELECT max({closes}) FROM {WRITTEN}), TIMESTAMP '-infinity')"
     if sources.topics and all(topic.name in closed for topic in sources.topics):
         latest_ms = min(closed[topic.name] for topic in sources.topics)
         after += f" AND {named(time)} > make_timestamp_ms({latest_ms})"
-    return f"SELECT * FROM again WHERE {after}"
+    return f"SELECT * FROM {AGAIN} WHERE {after}"
 
 
 def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns: list[str]) -> Iterator[Difference]:
     listed = ", ".join(map(named, keys))
     for row in connection.execute(
-        f"SELECT {listed}, count(*) FROM written GROUP BY ALL HAVING count(*) > 1"
+        f"SELECT {listed}, count(*) FROM {WRITTEN} GROUP BY ALL HAVING count(*) > 1"
     ).fetchall():
         yield Difference(row[:-1], "doubled", row[-1], 1)
     same = " AND ".join(f"w.{named(key)} IS NOT DISTINCT FROM d.{named(key)}" for key in keys)
@@ -122,7 +125,7 @@ def _differences(connection: duckdb.DuckDBPyConnection, keys: list[str], columns
     differs = " OR ".join(f"w.{named(column)} IS DISTINCT FROM d.{named(column)}" for column in columns)
     # A field of a schema has no space in its name: so no column of a table is called this.
     there = named("is there")
-    w_side, d_side = (f"(SELECT *, true AS {there} FROM {one})" for one in ("written", "due"))
+    w_side, d_side = (f"(SELECT *, true AS {there} FROM {one})" for one in (WRITTEN, DUE))
     rows = connection.execute(
         f"SELECT w.{there} IS NOT NULL, d.{there} IS NOT NULL, {w}, {d} "
         f"FROM {w_side} w FULL JOIN {d_side} d ON {same} WHERE {differs} ORDER BY ALL"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import duckdb
 import pytest
 
 from shardlake.flink.job import Tables
-from shardlake.lake.recount import Difference, _differences, _without_late
+from shardlake.lake.recount import DUE, WRITTEN, Difference, _differences, _without_late
 from shardlake.pipeline import Pipeline
+from tests.shop import TOPICS, check, found_in, plant
 from tests.support import ROOT
 
 pytestmark = pytest.mark.unit
@@ -26,8 +28,8 @@ def table(connection: duckdb.DuckDBPyConnection, name: str, *rows: tuple[Any, ..
 
 def test_cells_are_compared_by_columns_of_any_name() -> None:
     with duckdb.connect() as connection:
-        table(connection, "written", (1, 1, 10, 5, None, None), (2, 1, 20, 6, None, 8), (4, 1, 40, 7, None, None))
-        table(connection, "due", (1, 1, 10, 5, None, None), (2, 1, 21, 6, None, 9), (3, 1, 30, 7, None, None))
+        table(connection, WRITTEN, (1, 1, 10, 5, None, None), (2, 1, 20, 6, None, 8), (4, 1, 40, 7, None, None))
+        table(connection, DUE, (1, 1, 10, 5, None, None), (2, 1, 21, 6, None, 9), (3, 1, 30, 7, None, None))
         found = list(_differences(connection, ["end", "order"], COLUMNS))
     third, fourth = (dict(zip(COLUMNS, (n, 1, n * 10, 7, None, None), strict=True)) for n in (3, 4))
     assert sorted(found, key=lambda one: (one.key, one.what)) == [
@@ -58,3 +60,11 @@ def test_a_finish_closes_the_windows_of_a_view_in_backquotes_by_its_own_topic_s_
     plain = tables.in_time("app_logs", "event_time", "event_time")
     assert "TO_TIMESTAMP_LTZ(1000, 3)" in plain
     assert tables.in_time("`app_logs`", "event_time", "event_time") == plain.replace("app_logs", "`app_logs`")
+
+
+@pytest.mark.parametrize("name", ["again", "written", "due"])
+def test_a_table_of_the_lake_may_be_called_as_a_step_of_the_recount(name: str, tmp_path: Path) -> None:
+    payments = TOPICS["payments"].replace('lake_table = "payments"', f'lake_table = "{name}"')
+    verdict = plant(tmp_path, {**TOPICS, "payments": payments}).verdict()
+    assert found_in(verdict) == []
+    assert check(verdict, "revenue, counted again").checked == 8
