@@ -53,7 +53,7 @@ def load(
     if ctx.invoked_subcommand:
         return
     from shardlake.load.folder import new_report
-    from shardlake.load.scenario import Scenario
+    from shardlake.load.scenario_file import make_scenario, read_scenario
 
     compose.refuse("shardlake --stack local load")
     given = {
@@ -64,7 +64,7 @@ def load(
     if find_max:
         _find_max(ctx.obj.pipeline, scenario, chosen, only or [], report, port_base, as_json=json)
         return
-    plan = Scenario.read(scenario, chosen) if scenario else Scenario.of(**chosen)
+    plan = read_scenario(scenario, chosen) if scenario else make_scenario(**chosen)
     folder = new_report(report)
     result = _run(ctx.obj.pipeline, plan, folder)
     if json:
@@ -136,13 +136,13 @@ def _find_max(
     from shardlake.load.find_max import DEFAULTS, Configuration, find_max
     from shardlake.load.folder import leave, new_report
     from shardlake.load.report import write_capacity
-    from shardlake.load.scenario import Scenario
+    from shardlake.load.scenario_file import make_scenario, read_scenario
 
     if wrong := given.keys() - {"rate", "consumer", "seed"}:
         msg = f"--{min(wrong)} says what a search tries by itself."
         raise BadInput(msg, "With --find-max leave it out; --only consumers=1,2 says which counts are tried.")
     configurations = Configuration.read(only)
-    base = Scenario.read(scenario, given, DEFAULTS) if scenario else Scenario.of(**{**DEFAULTS, **given})
+    base = read_scenario(scenario, given, DEFAULTS) if scenario else make_scenario(**{**DEFAULTS, **given})
     folder = new_report(report)
     installed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

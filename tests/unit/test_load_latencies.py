@@ -11,7 +11,8 @@ import pytest
 
 from shardlake.load import handled, latencies, times
 from shardlake.load.handled import Watched
-from shardlake.load.scenario import Scenario, Step
+from shardlake.load.scenario import Step
+from shardlake.load.scenario_file import make_scenario
 from shardlake.load.times import Sent, TimedLedger
 from shardlake.shards.handler import Consumer, Form
 from shardlake.shards.processor import PartialFailure, Record, RecordProcessor
@@ -163,7 +164,7 @@ def test_of_a_partial_failure_the_others_are_done(tmp_path: Path) -> None:
 
 
 def test_a_handler_is_slower_only_while_the_scenario_says_so(tmp_path: Path) -> None:
-    scenario = Scenario.of(
+    scenario = make_scenario(
         rate=1,
         duration=100,
         timeline=(Step(10, "slow_consumer", {"factor": 20.0, "wait_us": 300_000.0, "for": 5.0}),),

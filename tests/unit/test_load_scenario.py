@@ -9,6 +9,7 @@ import pytest
 
 from shardlake.errors import BadInput
 from shardlake.load.scenario import Scenario, Step
+from shardlake.load.scenario_file import make_scenario, read_scenario
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +32,7 @@ timeline:
 def read(folder: Path, text: str, **given: object) -> Scenario:
     path = folder / "some.yaml"
     path.write_text(text)
-    return Scenario.read(path, given)
+    return read_scenario(path, given)
 
 
 def test_a_scenario_is_what_its_file_says(tmp_path: Path) -> None:
@@ -100,15 +101,15 @@ def test_a_typo_is_named_by_its_line_with_the_words_that_are_allowed(
 )
 def test_a_scenario_must_make_sense_as_a_whole(given: dict[str, object], what: str) -> None:
     with pytest.raises(BadInput, match=what):
-        Scenario.of(**given)
+        make_scenario(**given)
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
-        Scenario.read(tmp_path / "none.yaml")
+        read_scenario(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="it is no text"):
-        Scenario.read(tmp_path / "bytes.yaml")
+        read_scenario(tmp_path / "bytes.yaml")
     (tmp_path / "control.yaml").write_text("rate: \x07")
     with pytest.raises(BadInput, match="this is not YAML"):
-        Scenario.read(tmp_path / "control.yaml")
+        read_scenario(tmp_path / "control.yaml")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shardlake.load.scenario import Scenario, Step
+from shardlake.load.scenario_file import make_scenario
 from shardlake.load.schedule import due, pieces, total
 from shardlake.load.slope import fit
 
@@ -20,12 +21,12 @@ def times(scenario: Scenario, number: int = 0, of: int = 1) -> list[float]:
 
 
 def test_a_steady_rate_has_equal_gaps_from_the_begin_on() -> None:
-    found = times(Scenario.of(rate=4, duration=3))
+    found = times(make_scenario(rate=4, duration=3))
     assert found == pytest.approx([n / 4 for n in range(12)])
 
 
 def test_several_producers_share_one_schedule() -> None:
-    scenario = Scenario.of(rate=1000, duration=50)
+    scenario = make_scenario(rate=1000, duration=50)
     shares = [times(scenario, number, 3) for number in range(3)]
     assert [round(share[0] * 1000) for share in shares] == [0, 1, 2]
     assert sorted(second for share in shares for second in share) == pytest.approx(times(scenario))
@@ -33,7 +34,7 @@ def test_several_producers_share_one_schedule() -> None:
 
 
 def test_a_ramp_has_no_steps_and_the_area_below_it_is_the_number_of_events() -> None:
-    scenario = Scenario.of(rate=100, duration=30, timeline=(Step(10, "ramp", {"to": 300, "over": 10}),))
+    scenario = make_scenario(rate=100, duration=30, timeline=(Step(10, "ramp", {"to": 300, "over": 10}),))
     assert total(scenario) == 100 * 10 + 200 * 10 + 300 * 10
     found = times(scenario)
     assert len(found) == 6000
@@ -44,7 +45,7 @@ def test_a_ramp_has_no_steps_and_the_area_below_it_is_the_number_of_events() -> 
 
 
 def test_a_burst_multiplies_what_a_ramp_has_led_to() -> None:
-    scenario = Scenario.of(
+    scenario = make_scenario(
         rate=10,
         duration=40,
         timeline=(Step(0, "ramp", {"to": 20, "over": 10}), Step(20, "burst", {"factor": 5, "for": 10})),
@@ -58,12 +59,12 @@ def test_a_burst_multiplies_what_a_ramp_has_led_to() -> None:
 
 def test_a_second_ramp_begins_where_the_first_one_is() -> None:
     steps = (Step(0, "ramp", {"to": 20, "over": 10}), Step(20, "ramp", {"to": 10, "over": 10}))
-    found = pieces(Scenario.of(rate=10, duration=40, timeline=steps))
+    found = pieces(make_scenario(rate=10, duration=40, timeline=steps))
     assert [(p.first_rate, p.last_rate) for p in found] == [(10, 20), (20, 20), (20, 10), (10, 10)]
 
 
 def test_poisson_arrivals_have_the_rate_and_its_spread_and_the_seed_says_which() -> None:
-    scenario = Scenario.of(rate=1000, duration=100, arrivals="poisson", seed=3)
+    scenario = make_scenario(rate=1000, duration=100, arrivals="poisson", seed=3)
     found = times(scenario, 1, 2)
     assert len(found) == pytest.approx(50_000, abs=5 * math.sqrt(50_000))
     gaps = np.diff(found)
