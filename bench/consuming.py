@@ -22,10 +22,11 @@ from shardlake.pipeline import Pipeline
 from shardlake.settings import Settings
 from shardlake.shards.contract import Contract
 from shardlake.shards.dead_letters import Source
+from shardlake.shards.feed import Options
 from shardlake.shards.handler import Consumer, Decode, Form, Handler
 from shardlake.shards.process import ProcessHandler
 from shardlake.shards.processor import Record
-from shardlake.shards.shard import Options, Shard
+from shardlake.shards.shard import Shard
 from shardlake.shards.worker import Worker, consumer_settings
 
 IO_SECONDS = 0.005

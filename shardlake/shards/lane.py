@@ -7,15 +7,13 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from shardlake.shards.contract import Attempts, Failure, Reply, Unit
+from shardlake.shards.feed import Feed
 from shardlake.shards.handler import NEVER, Consumer, Form
 from shardlake.shards.processor import Message
 from shardlake.shards.waiting import Task, offsets
-
-if TYPE_CHECKING:
-    from shardlake.shards.shard import Shard
 
 WAIT_FOR_REGISTRY_SECONDS = 1.0
 LOOK_SECONDS = 0.05
@@ -40,8 +38,9 @@ class Place(NamedTuple):
 class Lane:
     """Used by its own thread, but for `box`, `end`, `give_up` and what is read of it."""
 
-    def __init__(self, shard: Shard, consumer: Consumer, instead: tuple[Lane, Working, Reply] | None = None) -> None:
-        """It goes on `instead` of a lane that was given up at some work, of whose last call there came a reply."""
+    def __init__(self, shard: Feed, consumer: Consumer, instead: tuple[Lane, Working, Reply] | None = None) -> None:
+        """Start the lane. `instead` is a lane that was given up, what it worked on, and the reply that stands for its
+        last call: the new lane goes on from there."""
         self._shard = shard
         self._form = consumer.form
         self.box: SimpleQueue[Task | None] = SimpleQueue()

@@ -1,131 +1,38 @@
-"""One shard that a worker holds: its records between the broker and its lanes."""
+"""One shard that a worker holds: its lanes begin, hang, end, and take over from one another.
+
+working ──► done ──► idle          a lane whose handler answers
+   │
+   └─ too long ──► given up        its task goes on in a new lane, with the failure as the reply
+"""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from shardlake.errors import ShardlakeError
-from shardlake.shards.contract import Contract, Failure, Reply, Settled, Unit
-from shardlake.shards.counts import Counts
+from shardlake.shards.contract import Failure, Reply
 from shardlake.shards.dead_letters import DeadLetters, Source
-from shardlake.shards.handler import Consumer, Form, LaneHandler
+from shardlake.shards.feed import Feed, Options, Say
+from shardlake.shards.handler import Consumer, Form
 from shardlake.shards.lane import Lane
-from shardlake.shards.processor import Message
-from shardlake.shards.waiting import ByKey, InOrder, Task, Waiting, offsets
-from shardlake.shards.window import Window
 
-Say = Callable[[str], None]
 HUNG_LANES = 8
 """So many threads may hang in a handler; then the worker ends, since nothing but its end frees them."""
-SAY_EVERY_SECONDS = 10
-CALL_SECONDS = 0.1
-AHEAD_SECONDS = 5.0
-LOOK_SECONDS = 0.05
-FIRST_CALL = 20
-"""Records, before it is known how long one takes."""
 HUNG = "Give the handler time limits of its own, or use --lanes process, where a lane that hangs is killed."
-NO_DEAD_LETTERS = "Nothing from it on is committed. Mend the handler, or allow dead letters."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How shards are processed. `make_handler` takes a consumer, a shard's name and what is told of checkpoints."""
-
-    make_handler: Callable[[Consumer, str, Callable[[int], None]], LaneHandler]
-    contract: Contract = field(default_factory=Contract)
-    factor: int = 1
-    """The parallelization factor: lanes a shard."""
-    batch: int = 500
-    """The most records in one call."""
-    max_in_flight: int = 10_000
-    """Of one shard, handed to the worker and not done up to there; then it reads no more of it."""
-    max_in_flight_bytes: int = 64 << 20
-
-
-class Shard:
-    """Fed and looked after by the worker's thread, worked off by the lanes' threads."""
+class Shard(Feed):
+    """A feed and its lanes. The worker's thread looks after both."""
 
     def __init__(
         self, shard_id: str, source: Source, position: int, consumer: Consumer, options: Options,
         dead_letters: DeadLetters | None, say: Say,
     ) -> None:  # fmt: skip
-        """`position` is the offset of the next record."""
-        self.shard_id, self.source, self.options, self.say = shard_id, source, options, say
-        self.counts = Counts()
-        self.at_end = False
-        self.error: BaseException | None = None
-        self.end_offset = position
-        self._consumer = consumer
-        self._dead_letters = dead_letters
-        self._lock = threading.Lock()
-        self._window = Window(position)
-        self._waiting: Waiting = InOrder() if options.factor == 1 else ByKey(options.factor)
-        self._bytes = 0
-        self._parked = 0
-        self._record_seconds = 0.0
-        self._highest_taken = -1
-        self._left_behind = 0
-        self._looked_ahead = 0.0
-        self._most = options.batch if consumer.form is not Form.RECORD else min(options.batch, FIRST_CALL)
-        self._waiting_said = float("-inf")
-        self._ending = False
-        self._idle: list[Lane] = []
+        """Start the lanes. `position` is the offset of the next record."""
+        super().__init__(shard_id, source, position, consumer, options, dead_letters, say)
         self._hung: list[Lane] = []
         self._seen: dict[Lane, tuple[tuple[int, int], float]] = {}
-        self.lanes: list[Lane] = [Lane(self, consumer) for _ in range(options.factor)]
-
-    @property
-    def position(self) -> int:
-        """What may be committed."""
-        return self._window.position
-
-    @property
-    def in_flight(self) -> int:
-        """Records handed to the worker and not done up to there."""
-        return len(self._window)
-
-    @property
-    def is_through(self) -> bool:
-        """Whether there is no more to read, and nothing to do but what a processor may still checkpoint."""
-        return self.at_end and len(self._window) <= self._parked
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it should be given no more. What a processor has not checkpointed yet is no reason."""
-        return self._fill() >= 1
-
-    @property
-    def has_room(self) -> bool:
-        """Whether half of what makes it full is free again."""
-        return self._fill() <= 1 / 2
-
-    def _fill(self) -> float:
-        records = (len(self._window) - self._parked) / self.options.max_in_flight
-        return max(records, self._bytes / self.options.max_in_flight_bytes)
-
-    # The worker's thread
-
-    def feed(self, messages: list[Message]) -> None:
-        """The next records, in order."""
-        numbers = offsets(messages)
-        size = sum(map(len, messages))
-        with self._lock:
-            self._window.add(numbers)
-            self._bytes += size
-            self.end_offset = numbers[-1] + 1
-            self._waiting.put(messages)
-            while self._idle and (task := self._take()) is not None:
-                self._idle.pop().box.put(task)
-
-    def reach_end(self, offset: int) -> None:
-        """There is no more before `offset`, which may lie behind control records."""
-        self.at_end = True
-        with self._lock:
-            self.end_offset = offset
-            self._window.reach(offset)
+        self.lanes: list[Lane] = [Lane(self, self._consumer) for _ in range(self.options.factor)]
 
     def look_after_lanes(self, now: float) -> None:
         """Give up lanes whose handler takes too long, and let others have their work."""
@@ -147,17 +54,12 @@ class Shard:
         """
         stop_from = 0
         if not lost:
-            # Twice: until the first time has told them, lanes go on.
+            # Called twice, because lanes go on until the first call has told all of them.
             for _ in range(2):
                 stop_from = max(stop_from, 1 + max(lane.begun() for lane in self.lanes))
                 for lane in self.lanes:
                     lane.end(stop_from)
-        with self._lock:
-            self._ending = True
-            self._waiting.drop_from(stop_from)
-            for lane in self._idle:
-                lane.box.put(None)
-            self._idle.clear()
+        self.end_from(stop_from)
         if lost:
             for lane in self.lanes:
                 lane.lose()
@@ -191,121 +93,3 @@ class Shard:
             self.fail(ShardlakeError(f"{self.shard_id}: {len(self._hung)} handlers hang, and cannot be ended.", HUNG))
             return
         self.lanes.append(Lane(self, self._consumer, (lane, working, Reply(done, error=failure, blames=blames))))
-
-    # The lanes' threads
-
-    def next_task(self, lane: Lane) -> Task | None:
-        """Wait for what this lane may process; None when it is to end."""
-        with self._lock:
-            task = self._take()
-            if task is None and self._ending:
-                return None
-            if task is None:
-                self._idle.append(lane)
-        return task or lane.box.get()
-
-    def _take(self) -> Task | None:
-        task = self._waiting.take(self._most, self._highest_taken + 1 if self._is_far_ahead() else None)
-        if task is not None:
-            self._highest_taken = max(self._highest_taken, task.messages[-1].offset())
-        return task
-
-    def _is_far_ahead(self) -> bool:
-        """Whether some key has so much left of what is before the highest record begun that others should wait for it:
-        when the shard goes, all of that must be finished first."""
-        if len(self._window) * self._record_seconds < AHEAD_SECONDS:
-            return False
-        if (now := time.monotonic()) - self._looked_ahead > LOOK_SECONDS:
-            self._looked_ahead = now
-            self._left_behind = self._waiting.longest(self._highest_taken)
-        return self._left_behind * self._record_seconds > AHEAD_SECONDS
-
-    def time_call(self, records: int, seconds: float) -> None:
-        """What a call took. A function of one record is given no more than it can do in a moment: what it has done is
-        told at the end of a call, so that more would come again after a crash."""
-        share = 1 / 4 if self._record_seconds else 1
-        self._record_seconds += (seconds / records - self._record_seconds) * share
-        if self._consumer.form is Form.RECORD:
-            # By doubling: the first records may have been poison, which takes no time.
-            fits = int(CALL_SECONDS / max(self._record_seconds, 1e-9))
-            self._most = max(1, min(self.options.batch, self._most * 2, fits))
-
-    def release(self, task: Task) -> None:
-        """A lane is through with it."""
-        size = sum(map(len, task.messages))
-        with self._lock:
-            self._bytes -= size
-            self._waiting.release(task)
-            # What waited for its keys is for others, too: this lane takes but a share.
-            while len(self._idle) > 0 and (more := self._take()) is not None:
-                self._idle.pop().box.put(more)
-
-    def finish(self, numbers: list[int], *, dead: bool = False) -> None:
-        """These are done, or `dead` letters."""
-        with self._lock:
-            self._window.finish(numbers)
-            if dead:
-                self.counts.dead_letters += len(numbers)
-            else:
-                self.counts.done += len(numbers)
-
-    def count_handled(self, records: int) -> None:
-        """The handler is well through with so many."""
-        with self._lock:
-            self.counts.handled += records
-
-    def count_failed(self, failure: Failure) -> None:
-        """The handler has failed at one for good."""
-        with self._lock:
-            self.counts.failed += 1
-            self.counts.last_failure = f"{failure.error_class}{f' at {failure.where}' if failure.where else ''}"
-
-    def count_retries(self, records: int) -> None:
-        """So many are tried again."""
-        with self._lock:
-            self.counts.retries += records
-
-    def park(self, count: int) -> None:
-        """So many more are with a processor that will say when they are done."""
-        with self._lock:
-            self._parked += count
-
-    def bury(self, message: Message, failure: Failure, stopping: Callable[[], bool]) -> bool:
-        """Make it a dead letter; whether it is one for certain. Waits for the topic as long as that takes.
-
-        Raises ShardlakeError where there is no topic for dead letters: then nothing past the record is committed.
-        """
-        if self._dead_letters is None:
-            at = f"{self.shard_id}, sequence number {message.offset()}"
-            why = f"{failure.error_class}: {failure.message}"
-            raise ShardlakeError(f"{at} failed after {failure.attempts} attempts: {why}", NO_DEAD_LETTERS)
-        return self._dead_letters.send(self.source, message, failure, stopping)
-
-    def fail(self, error: BaseException) -> None:
-        """The worker shall end with this."""
-        self.error = self.error or error
-
-    def is_behind(self, offset: int) -> bool:
-        """Whether the shard is known to have later records."""
-        return offset + 1 < self.end_offset
-
-    def say_waiting(self, why: str) -> None:
-        """Once in a while, however many lanes wait."""
-        if time.monotonic() - self._waiting_said > SAY_EVERY_SECONDS:
-            self._waiting_said = time.monotonic()
-            self.say(f"{self.shard_id}: {why} Waiting for it.")
-
-    def say_failed(self, unit: Unit, reply: Reply, settled: Settled) -> None:
-        """A line for the first failure of a record, and one when it is a dead letter; without what the handler says,
-        for that may hold what is in the record."""
-        if (reply.error or reply.failed) and not unit.failures:
-            failure = reply.error or Failure("PartialFailure", "")
-            at = unit.messages[reply.failed[0] if reply.failed else reply.done].offset()
-            count = len(reply.failed) or (1 if reply.blames else len(unit.messages) - reply.done)
-            others = f" and {count - 1} more" if count > 1 else ""
-            where = f" at {failure.where}" if failure.where else ""
-            self.say(f"{self.shard_id}: {failure.error_class}{where}, sequence number {at}{others}")
-        for message, failure in settled.dead:
-            attempts = f" after {failure.attempts} attempts" if failure.can_pass else ""
-            at = message.offset()
-            self.say(f"{self.shard_id}: sequence number {at} is a dead letter{attempts}, {failure.error_class}")

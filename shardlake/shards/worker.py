@@ -21,9 +21,10 @@ from shardlake.kafka_login import client
 from shardlake.shards.counts import Counts
 from shardlake.shards.dead_letters import DeadLetters, Source
 from shardlake.shards.failing import Failing, Tally
+from shardlake.shards.feed import Options, Say
 from shardlake.shards.handler import Consumer
 from shardlake.shards.lease import Lease
-from shardlake.shards.shard import Options, Say, Shard
+from shardlake.shards.shard import Shard
 from shardlake.shards.start import Found, InitialPosition, Kind, start
 from shardlake.topics import committed_by, while_moving
 

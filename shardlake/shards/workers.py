@@ -26,9 +26,9 @@ from shardlake.shards import failing
 from shardlake.shards.contract import Contract
 from shardlake.shards.dead_letters import DeadLetters
 from shardlake.shards.failing import AllFailed, Tally
+from shardlake.shards.feed import Options
 from shardlake.shards.handler import Consumer, Decode, Handler, LaneHandler
 from shardlake.shards.process import ProcessHandler
-from shardlake.shards.shard import Options
 from shardlake.shards.start import InitialPosition
 from shardlake.shards.worker import Worker, consumer_settings
 from shardlake.terminal import LINE, visible

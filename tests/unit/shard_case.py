@@ -8,8 +8,9 @@ from typing import Any
 
 from shardlake.shards.contract import Contract, Failure
 from shardlake.shards.dead_letters import Source
+from shardlake.shards.feed import Options
 from shardlake.shards.handler import Consumer, LaneHandler
-from shardlake.shards.shard import Options, Shard
+from shardlake.shards.shard import Shard
 from tests.support import wait_for
 
 

@@ -17,9 +17,9 @@ from shardlake.shards import workers
 from shardlake.shards.contract import Contract
 from shardlake.shards.counts import Counts
 from shardlake.shards.failing import EXIT_CODE, FEW_RECORDS, RECORDS, SECONDS, AllFailed, Failing, Tally
+from shardlake.shards.feed import Options
 from shardlake.shards.handler import Consumer, Form, Handler
 from shardlake.shards.processor import Checkpointer, Record, RecordProcessor
-from shardlake.shards.shard import Options
 from shardlake.shards.supervisor import Supervisor, _Slot
 from shardlake.shards.worker import Worker
 from shardlake.shards.workers import Work, ended, run_workers

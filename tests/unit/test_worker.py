@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from shardlake.shards import worker as module
+from shardlake.shards.feed import Options
 from shardlake.shards.handler import Consumer, Form, Handler
-from shardlake.shards.shard import Options
 from shardlake.shards.worker import Worker
 from tests.support import wait_for
 
