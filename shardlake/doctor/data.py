@@ -73,12 +73,11 @@ def schemas(pipeline: Pipeline, settings: Settings) -> Iterator[Finding]:
             words = f"version {newest['version']} of {topic.subject} is {kind}, and jobs read plain Avro alone"
             fix = "Somebody has registered it under this subject: delete that version, or name another topic."
             yield Finding("schemas", False, words, fix)
-        elif json.loads(newest["schema"]) != pipeline.schema_of(topic):
+        elif _schema(newest["schema"]) != pipeline.schema_of(topic):
             wrong = True
             words = f"version {newest['version']} of {topic.subject} differs from schemas/{topic.schema}.avsc"
-            differing = ", ".join(_differing(json.loads(newest["schema"]), pipeline.schema_of(topic)))
             fix = "Register the folder's schema, `shardlake up` does so when it starts, or take over the registry's."
-            yield Finding("schemas", False, f"{words} in {differing or 'its name or doc'}", fix)
+            yield Finding("schemas", False, f"{words}{_difference(newest['schema'], pipeline.schema_of(topic))}", fix)
     if not wrong:
         yield Finding("schemas", True, "the registry's newest are those of schemas/")
 
@@ -124,7 +123,19 @@ def _ask(url: str) -> Any:
     return answer.json()
 
 
-def _differing(registered: dict[str, Any], folder: dict[str, Any]) -> list[str]:
-    """The names of the fields that only one has, or that differ."""
+def _schema(text: str) -> Any:
+    """Read a schema of the registry, None where it is nested too deeply to be one of ours."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return None
+
+
+def _difference(text: str, folder: dict[str, Any]) -> str:
+    """Say in which fields a schema of the registry differs, or that it is no record."""
+    registered = _schema(text)
+    if not isinstance(registered, dict) or registered.get("type") != "record":
+        return ": it is no record"
     first, second = ({field["name"]: field for field in schema["fields"]} for schema in (registered, folder))
-    return [name for name in {**first, **second} if first.get(name) != second.get(name)]
+    names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
+    return f" in {', '.join(names) or 'its name or doc'}"

@@ -74,8 +74,10 @@ def mask_of(field: Schema) -> str:
 
 
 def _fields(schema: str) -> list[dict[str, Any]]:
+    """Read the fields that a file's metadata names, none where the metadata is no schema of a record."""
     try:
-        found: list[dict[str, Any]] = json.loads(schema)["fields"]
-    except (ValueError, LookupError, TypeError):
+        found: Any = json.loads(schema)["fields"]
+    except (ValueError, LookupError, TypeError, RecursionError):
         return []
-    return found
+    fields = found if isinstance(found, list) else []
+    return [field for field in fields if isinstance(field, dict) and isinstance(field.get("name"), str)]

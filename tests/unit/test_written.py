@@ -42,6 +42,9 @@ def test_masks_are_those_that_the_file_names_and_the_present_ones_where_it_names
         "cut": written("id", "host", **schema(ID, {"name": "host", "pii": "truncate_query"})),
         "same": written("id", "host", **schema(ID, HOST)),
         "silent": written("id", "host"),
-        "broken": Written(frozenset({"id", "host"}), "no JSON"),
+        **{
+            text: Written(frozenset({"id", "host"}), text)
+            for text in ("no JSON", "[]", '{"fields": 7}', '{"fields": [7, {}, {"name": 7}]}', "[" * 100_000)
+        },
     }
     assert differing(schema(ID, HOST), files).masked == {("host", "none"): ["raw"], ("host", "truncate_query"): ["cut"]}
