@@ -10,11 +10,11 @@ from shardlake.errors import BadInput
 
 AVRO = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TOPIC = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}")
-TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+TABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,199}")
 
 OF_AVRO = "A name in Avro has letters (A-Z, a-z), digits and _, no digit first."
 OF_TOPIC = "Kafka takes up to 249 letters (A-Z, a-z), digits, `.`, `_` and `-`, and neither `.` nor `..`."
-OF_TABLE = "A table's name has letters (A-Z, a-z), digits, `_` and `-`, a letter first."
+OF_TABLE = "A table's name has up to 200 letters (A-Z, a-z), digits, `_` and `-`, a letter first."
 RENAME_FIELD = "Rename it here, and in the producers and jobs that name it. Older rows lack the new column."
 RENAME_TOPIC = "Rename it here, and in what reads and writes it."
 RENAME_TABLE = "Rename it here, in the jobs' SQL, and, where it is there, its folder in the lake."

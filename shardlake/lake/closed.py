@@ -37,6 +37,11 @@ ONE_SELECT = "Only one SELECT is run: the lake is written by the jobs alone."
 
 def check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raises BadInput where it is not one query, or calls for rows of anything but tables and known functions."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:  # an argument of the command line that is not UTF-8
+        msg = f"The query is no text: its character {error.start + 1} is a byte that is not UTF-8."
+        raise BadInput(msg, "Write it in UTF-8.") from None
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise BadInput(ONE_SELECT)

@@ -76,7 +76,8 @@ def test_so_have_aliases_types_and_what_is_in_types(folder: Path, spoil: Callabl
 
 
 @pytest.mark.parametrize(
-    "name", ["../..", "..", "/etc", "a/b", "app_logs; COPY x", 'a"b', "", "_a", "-a", "1a", "tëst", "a\n", "a.b"]
+    "name",
+    ["../..", "..", "/etc", "a/b", "app_logs; COPY x", 'a"b', "", "_a", "-a", "1a", "tëst", "a\n", "a.b", "a" * 201],
 )
 def test_a_table_has_a_name_of_its_own_kind(folder: Path, name: str) -> None:
     topics = folder / "schemas" / "topics.toml"
@@ -97,19 +98,20 @@ def test_a_topic_has_a_name_that_kafka_takes(folder: Path, name: str) -> None:
     assert "249" in refused.hint
 
 
-def test_names_within_the_rules_are_taken(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["app-logs_2", "a" * 200])
+def test_names_within_the_rules_are_taken(folder: Path, tmp_path: Path, table: str) -> None:
     topics = folder / "schemas" / "topics.toml"
     topics.write_text(
-        topics.read_text().replace('lake_table = "app_logs"', 'lake_table = "app-logs_2"')
+        topics.read_text().replace('lake_table = "app_logs"', f'lake_table = "{table}"')
         + f'\n["{"x" * 249}"]\npartitions = 1\n["_.-"]\npartitions = 1\n'
     )
     change(folder, lambda schema: schema["fields"].append({"name": "_Of2", "type": ["null", "int"], "aliases": ["B"]}))
     pipeline = Pipeline.load(folder)
     (tmp_path / "lake").mkdir()
-    found = query('SELECT count(*), count("_Of2") FROM "app-logs_2"', lake_tables(tmp_path / "lake", pipeline))
+    found = query(f'SELECT count(*), count("_Of2") FROM "{table}"', lake_tables(tmp_path / "lake", pipeline))
     assert found.rows == [(0, 0)]
     made = table_definitions(pipeline, Endpoints("broker:9092", "http://registry", "file:///lake"))
-    assert [one for one in made if one.startswith("CREATE TABLE lake.`app-logs_2` (")]
+    assert [one for one in made if one.startswith(f"CREATE TABLE lake.`{table}` (")]
 
 
 def test_those_of_this_repository_are_within_the_rules() -> None:

@@ -115,6 +115,7 @@ def test_files_of_older_and_newer_schemas_are_one_table(tables: list[LakeTable])
         ("COPY (SELECT 1) TO 'x.csv'", "Only one SELECT"),
         ("SELECT 1; SELECT 2", "Only one SELECT"),
         ("", "Only one SELECT"),
+        ("SELECT '\udcff'", "its character 9 is a byte that is not UTF-8"),
     ],
 )
 def test_a_wrong_query_is_refused_in_a_sentence(tables: list[LakeTable], sql: str, words: str) -> None:
