@@ -211,7 +211,7 @@ def _follow(files: list[Path], lines: int) -> None:
 
 def logs(
     server: Annotated[
-        str | None, typer.Argument(help="kafka, registry, jobmanager, taskmanager or s3; all without.")
+        str | None, typer.Argument(help="kafka, registry, jobmanager, taskmanager, planner or s3; all without.")
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
     lines: Annotated[int, typer.Option("-n", help="How many of the last lines.")] = 20,

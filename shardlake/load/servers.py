@@ -10,6 +10,7 @@ from typing import Any
 
 from shardlake.errors import BadInput, Unavailable
 from shardlake.folders import running_stack
+from shardlake.planner import NAME as PLANNER
 from shardlake.process import running_pid, send_signal
 from shardlake.settings import Settings
 from shardlake.stack.stack import find
@@ -35,8 +36,8 @@ class Servers:
 
     @property
     def names(self) -> list[str]:
-        """Of those whose processes are known."""
-        return list(self._entries()) if self.is_local else []
+        """Name the servers under load whose processes are known; the planner is idle once the jobs run."""
+        return [name for name in self._entries() if name != PLANNER] if self.is_local else []
 
     def pids(self, name: str) -> list[int]:
         """Of one, [] where it is down."""

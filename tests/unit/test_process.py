@@ -116,8 +116,10 @@ def test_a_load_kills_and_wakes_no_process_that_has_a_server_s_number(
 ) -> None:
     another = f"{str(identity(child.pid)).rpartition('/')[0]}/1"
     entry = {"pid": child.pid, "identity": another}
-    publish(tmp_path, tmp_path / "data", launcher_pid=child.pid, launcher_identity=another, servers={"kafka": entry})
+    there = {"kafka": entry, "planner": entry}
+    publish(tmp_path, tmp_path / "data", launcher_pid=child.pid, launcher_identity=another, servers=there)
     servers = Servers(tmp_path, is_local=True)
+    assert servers.names == ["kafka"], "a load is not the planner's"
     assert servers.pids("kafka") == []
     servers.kill("kafka")
     with pytest.raises(Unavailable, match="launcher has ended"):
