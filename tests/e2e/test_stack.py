@@ -77,7 +77,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_no_server_outlives_its_launcher(tmp_path: Path, sent: signal.Signals) -> None:
     launcher = launch(tmp_path, "--port-base", str(free_port_base()))
-    wait_for(lambda: len(state_of(tmp_path).get("servers", {})) == 4, "four servers")  # type: ignore[arg-type]
+    wait_for(lambda: len(state_of(tmp_path).get("servers", {})) == 5, "five servers")  # type: ignore[arg-type]
     # SIGINT comes when all is ready, the kill in the middle of the start.
     if sent is signal.SIGINT:
         wait_for(lambda: state_of(tmp_path).get("provisioned"), "ready")
