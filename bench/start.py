@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import os
 import resource
 import statistics
@@ -29,14 +28,14 @@ from rich.table import Table
 
 from bench.jobs import ROOT, say
 from bench.samples import write
+from shardlake.folders import running_stack
 from shardlake.lake.tables import VISIBLE
 from shardlake.pipeline import Pipeline
 
 LINES = 5_000
-COMMANDS = ("--help", "status", "lag", "jobs list", "query SELECT+1")
+COMMANDS = (("--help",), ("status",), ("lag",), ("jobs", "list"), ("query", "SELECT 1"))
 ROLES = ("jobmanager", "taskmanager", "registry", "kafka", "planner", "python workers", "launcher", "commands")
 """The servers' processes; the workers of Python functions; the commands, with the JVM that one starts to plan."""
-
 
 PR_SET_CHILD_SUBREAPER = 36
 WORKER = "worker "
@@ -49,6 +48,7 @@ class Trial:
     tree: Path
     folder: Path
     samples: dict[str, dict[str, float]] = field(default_factory=dict)
+    _launcher_pid: int | None = None
     _reaper: Thread | None = None
     _not_commands: float = 0.0
 
@@ -57,30 +57,30 @@ class Trial:
         log = self.folder / "web.log"
         lines = Pipeline.load(ROOT).load_module("producers", "sample_log").lines_of_access_log
         log.write_text("".join(f"{line}\n" for line in lines(LINES, datetime.now(UTC))))
-        data = self.folder / "data"
-        base = ["--port-base", "27090", "--data", str(data)]
-        self._step("up", lambda: self._call("up", "-d", *base))
+        self._step("up", self._call, "up", "-d", "--port-base", "27090", "--data", str(self.folder / "data"))
         try:
             for which in ("first", "second"):
-                self._step(f"{which} produce", lambda: self._call("produce", str(log)))
-                rows = _files(data)
-                self._step(f"{which} run to a row", lambda rows=rows: self._run_to_a_row(data, rows))  # type: ignore[misc]
-                self._step(f"{which} finish", lambda: self._call("jobs", "finish"))
+                self._step(f"{which} produce", self._call, "produce", str(log))
+                self._step(f"{which} run to a row", self._run_to_a_row)
+                self._step(f"{which} finish", self._call, "jobs", "finish")
             for command in COMMANDS:
-                words = [word.replace("+", " ") for word in command.split(" ")]
-                self._step(command.partition(" SELECT")[0], lambda words=words: self._call(*words))  # type: ignore[misc]
+                self._step(" ".join(command), self._call, *command)
         finally:
-            self._step("down", lambda: self._call("down"))
+            self._step("down", self._call, "down")
         return self.samples
 
-    def _run_to_a_row(self, data: Path, before: int) -> None:
+    def _run_to_a_row(self) -> None:
+        before = self._files()
         self._call("jobs", "run")
-        while _files(data) == before:
+        while self._files() == before:
             time.sleep(0.05)
 
-    def _step(self, name: str, do: Callable[[], None]) -> None:
+    def _files(self) -> int:
+        return sum(1 for _ in (self.folder / "data" / "lake" / "app_logs").rglob(VISIBLE))
+
+    def _step(self, name: str, do: Callable[..., None], *arguments: str) -> None:
         servers, commands, began = self._servers(), _of_children() - self._not_commands, time.monotonic()
-        do()
+        do(*arguments)
         seconds, after = time.monotonic() - began, self._servers()
         if self._reaper and not after:
             self._reaper.join()
@@ -91,10 +91,6 @@ class Trial:
             used[role] = used.get(role, 0.0) + cpu - servers.get(process_name, 0.0)
         self.samples[name] = {**used, "commands": commands, "seconds": seconds}
 
-    def _launcher_pid(self) -> int | None:
-        file = self.folder / "state" / "stack.json"
-        return int(json.loads(file.read_text())["launcher_pid"]) if file.exists() else None
-
     def _reap(self, pid: int) -> None:
         """Wait for the launcher, or a Python worker whose task manager let go of it: neither is a command's."""
         _, _, used = os.wait4(pid, 0)
@@ -102,10 +98,9 @@ class Trial:
 
     def _servers(self) -> dict[str, float]:
         """Return the CPU-seconds so far of each server, and of each Python worker, a child of the task manager."""
-        file, found = self.folder / "state" / "stack.json", dict[str, float]()
-        if not file.exists():
+        found, stack = dict[str, float](), running_stack(self.folder / "state")
+        if not stack:
             return found
-        stack = json.loads(file.read_text())
         launcher = psutil.Process(stack["launcher_pid"]).cpu_times()
         found["launcher"] = launcher.user + launcher.system
         for name, server in stack["servers"].items():
@@ -120,14 +115,14 @@ class Trial:
         environment = {**os.environ, "SHARDLAKE_STATE": str(self.folder / "state")}
         command = [str(self.tree / ".venv" / "bin" / "shardlake"), *arguments]
         done = subprocess.run(command, cwd=self.tree, env=environment, capture_output=True, text=True, check=False)
+        self._launcher_pid = running_stack(self.folder / "state").get("launcher_pid", self._launcher_pid)
+        if self._launcher_pid and not self._reaper:
+            self._reaper = Thread(target=self._reap, args=(self._launcher_pid,), daemon=True)
+            self._reaper.start()
         for orphan in psutil.Process().children():
-            if orphan.pid == self._launcher_pid():
-                if not self._reaper:
-                    self._reaper = Thread(target=self._reap, args=(orphan.pid,), daemon=True)
-                    self._reaper.start()
-            elif orphan.name() == "java":
+            if orphan.name() == "java":
                 os.waitpid(orphan.pid, 0)
-            else:
+            elif orphan.pid != self._launcher_pid:
                 self._reap(orphan.pid)
         if done.returncode:
             raise SystemExit(f"{' '.join(arguments)} in {self.tree}: {done.stdout}{done.stderr}")
@@ -142,10 +137,6 @@ def _adopt_orphans() -> None:
 def _of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _files(data: Path) -> int:
-    return sum(1 for _ in (data / "lake" / "app_logs").rglob(VISIBLE))
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The planner: a JVM that runs beside the stack's servers and plans jobs for `jobs run` and `jobs finish`.
 
-A JVM that has just started loads and compiles Flink's whole SQL planner before it plans, which costs ten times the
+A JVM that has just started loads and compiles Flink's whole SQL planner before it plans, which costs more than the
 planning itself. The launcher starts the planner with the stack, and a client that submits jobs uses it: see
 `flink.gateway`. Where the planner is missing, taken, or has another environment, the client starts a JVM of its own.
 """
@@ -13,17 +13,17 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import IO
-
-import psutil
 
 from shardlake.durable import OWNER_ALONE, write_durably
+from shardlake.folders import running_stack
 from shardlake.install import layout
+from shardlake.lock import Held, Lock
+from shardlake.process import running_pid
+from shardlake.storage import S3
 
 NAME = "planner"
-"""The server's name, and the folder below the state folder with which it is found."""
+"""The name of the server, and of its folder below the stack's state folder."""
 
 CLIENT_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 """Options of a JVM that plans: its quick compiler alone, and no file with a known name in the machine's temporary
@@ -34,7 +34,7 @@ PORT_FILE = "SHARDLAKE_GATEWAY_PORT"
 """The variable that names the file into which the JVM writes the port of its gateway, four bytes."""
 
 FOUND_IN = "SHARDLAKE_PLANNER"
-"""The variable that names the folder of the planner, for a client that may use it."""
+"""The variable that names the state folder of a stack, for a client that may use the planner of that stack."""
 
 STARTING_SECONDS = 20
 """A client waits so long for a planner that was started a moment ago, and starts a JVM of its own then."""
@@ -43,17 +43,18 @@ DECIDES = ("JAVA_HOME", "FLINK_HOME", "FLINK_LIB_DIR", "FLINK_CONF_DIR", "FLINK_
 """How the names of the variables begin that a planning JVM reads, and in which clients may differ."""
 
 
-def planning_environment(configuration: Path | None = None) -> dict[str, str]:
-    """Return the variables that a JVM needs to plan; `configuration` is a folder with a Flink config.yaml."""
-    conf = configuration or layout.FLINK / "conf"
+def planning_environment(s3: S3 | None = None) -> dict[str, str]:
+    """Return the variables that a JVM needs to plan, with those to reach a lake in `s3`."""
+    plugins = {"FLINK_PLUGINS_DIR": str(layout.PLUGINS_WITH_S3), **s3.environment()} if s3 else {}
     return {
         "JAVA_HOME": str(layout.JAVA_HOME),
         # With FLINK_LIB_DIR alone the wheel's own lib wins.
         "FLINK_HOME": str(layout.FLINK),
         "FLINK_LIB_DIR": str(layout.FLINK / "lib"),
-        "FLINK_CONF_DIR": str(conf),
+        "FLINK_CONF_DIR": str(layout.FLINK / "conf"),
         "JVM_ARGS": CLIENT_JVM,
         "PATH": f"{layout.JAVA_HOME / 'bin'}:{os.environ.get('PATH', '')}",
+        **plugins,
     }
 
 
@@ -73,27 +74,31 @@ def tell(folder: Path, environment: Mapping[str, str]) -> bytes:
 class Claim:
     """The planner of a stack, for one client at a time, until the client's process ends."""
 
-    def __init__(self, port: int, token: str, lock: IO[bytes]) -> None:
+    def __init__(self, port: int, token: str, lock: Lock) -> None:
         self.port = port
         self.token = token
         self._lock = lock
 
     @classmethod
-    def of(cls, folder: Path, environment: Mapping[str, str]) -> Claim | None:
-        """Claim the planner in `folder`; None where it is not there, not ready in time, taken, or started otherwise."""
+    def of(cls, state: Path, environment: Mapping[str, str]) -> Claim | None:
+        """Claim the planner of the stack with this state folder.
+
+        Return None where the planner does not run, is not ready in time, is taken, or has another environment.
+        """
+        folder = state / NAME
         try:
             token = _token(folder, environment)
-            lock = (folder / "lock").open("wb")
-            flock(lock, LOCK_EX | LOCK_NB)
-        except (OSError, ValueError):
+            lock = Lock(folder / "lock")
+        except (OSError, ValueError, Held):
             return None
         deadline = time.monotonic() + STARTING_SECONDS
-        while not (folder / "port").exists():
-            if time.monotonic() > deadline:
-                return None
+        while _runs(state) and time.monotonic() < deadline:
+            # The launcher removes the file before each start, so the file is this process's.
+            if (folder / "port").exists():
+                return cls(int.from_bytes((folder / "port").read_bytes(), "big"), token, lock)
             time.sleep(0.05)
-        port = int.from_bytes((folder / "port").read_bytes(), "big")
-        return cls(port, token, lock) if _listens(port) else None
+        lock.release()
+        return None
 
 
 def _token(folder: Path, environment: Mapping[str, str]) -> str:
@@ -104,18 +109,10 @@ def _token(folder: Path, environment: Mapping[str, str]) -> str:
     return str(told["token"])
 
 
-def _listens(port: int) -> bool:
-    """Tell whether a Java process of this user listens on the port. The file may be older than the planner's end."""
-    for connection in psutil.net_connections(kind="tcp"):
-        if not connection.laddr or connection.status != psutil.CONN_LISTEN or not connection.pid:
-            continue
-        if connection.laddr.port == port:
-            try:
-                process = psutil.Process(connection.pid)
-                return MAIN in process.cmdline() and process.uids().real == os.getuid()
-            except psutil.NoSuchProcess:
-                return False
-    return False
+def _runs(state: Path) -> bool:
+    """Tell whether the process runs that the stack's launcher has noted as its planner."""
+    entry = running_stack(state).get("servers", {}).get(NAME)
+    return entry is not None and running_pid(entry) is not None
 
 
 def _digest(environment: Mapping[str, str]) -> str:

@@ -73,11 +73,11 @@ def schemas(pipeline: Pipeline, settings: Settings) -> Iterator[Finding]:
             words = f"version {newest['version']} of {topic.subject} is {kind}, and jobs read plain Avro alone"
             fix = "Somebody has registered it under this subject: delete that version, or name another topic."
             yield Finding("schemas", False, words, fix)
-        elif _schema(newest["schema"]) != pipeline.schema_of(topic):
+        elif (registered := _schema(newest["schema"])) != pipeline.schema_of(topic):
             wrong = True
             words = f"version {newest['version']} of {topic.subject} differs from schemas/{topic.schema}.avsc"
             fix = "Register the folder's schema, `shardlake up` does so when it starts, or take over the registry's."
-            yield Finding("schemas", False, f"{words}{_difference(newest['schema'], pipeline.schema_of(topic))}", fix)
+            yield Finding("schemas", False, f"{words}{_difference(registered, pipeline.schema_of(topic))}", fix)
     if not wrong:
         yield Finding("schemas", True, "the registry's newest are those of schemas/")
 
@@ -131,9 +131,8 @@ def _schema(text: str) -> Any:
         return None
 
 
-def _difference(text: str, folder: dict[str, Any]) -> str:
-    """Say in which fields a schema of the registry differs, or that it is no record."""
-    registered = _schema(text)
+def _difference(registered: Any, folder: dict[str, Any]) -> str:
+    """Say in which fields a schema of the registry differs from the folder's, or that it is no record."""
     if not isinstance(registered, dict) or registered.get("type") != "record":
         return ": it is no record"
     first, second = ({field["name"]: field for field in schema["fields"]} for schema in (registered, folder))

@@ -48,8 +48,8 @@ def connect(port: int, token: str) -> JavaGateway:
 
 
 def _gateway() -> JavaGateway:
-    folder = os.environ.get(FOUND_IN)
-    claim = Claim.of(Path(folder), os.environ) if folder else None
+    state = os.environ.get(FOUND_IN)
+    claim = Claim.of(Path(state), os.environ) if state else None
     if claim:
         _started.append(claim)
         return connect(claim.port, claim.token)

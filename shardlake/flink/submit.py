@@ -18,9 +18,8 @@ from shardlake.flink.inserts import Closed, Writers
 from shardlake.flink.lineage import table_of
 from shardlake.flink.plan import sinks_behind
 from shardlake.folders import state_folder
-from shardlake.install import layout
 from shardlake.pipeline import Pipeline
-from shardlake.planner import FOUND_IN, NAME, planning_environment
+from shardlake.planner import FOUND_IN, planning_environment
 from shardlake.settings import SECRET, Settings
 from shardlake.storage import File, Folder, find, is_remote, write_whole
 
@@ -101,13 +100,6 @@ class Plans:
         return find(self.folder / "plans", f"{match[1] or match[2]}*{ending}") if match else []
 
 
-def file_system_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that the client's JVM needs to reach a lake in S3; none for a lake in files."""
-    if not is_remote(settings.lake):
-        return {}
-    return {"FLINK_PLUGINS_DIR": str(layout.PLUGINS_WITH_S3), **settings.s3.environment()}
-
-
 class Submission:
     """The application on its way: planned at once, submitted when asked, so that planning can go on while servers
     start."""
@@ -148,10 +140,9 @@ class Submission:
                 text=True,
                 env={
                     **os.environ,
-                    **planning_environment(),
+                    **planning_environment(settings.s3 if is_remote(settings.lake) else None),
                     **REMOTE,
-                    **file_system_environment(settings),
-                    FOUND_IN: str(state_folder() / NAME),
+                    FOUND_IN: str(state_folder()),
                 },
                 start_new_session=True,
                 preexec_fn=die_with_parent(),

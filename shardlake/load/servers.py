@@ -36,7 +36,7 @@ class Servers:
 
     @property
     def names(self) -> list[str]:
-        """Name the servers under load whose processes are known; the planner is idle once the jobs run."""
+        """List the servers under load whose processes are known. The planner is left out: it idles while jobs run."""
         return [name for name in self._entries() if name != PLANNER] if self.is_local else []
 
     def pids(self, name: str) -> list[int]:

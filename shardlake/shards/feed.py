@@ -42,17 +42,23 @@ class Taker(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How shards are processed. `make_handler` takes a consumer, a shard's name and what is told of checkpoints."""
+    """How a worker processes its shards.
+
+    `make_handler` makes the handler of a lane from a consumer, the shard's name, and the function that a processor
+    calls with the sequence number of its last checkpoint.
+    """
 
     make_handler: Callable[[Consumer, str, Callable[[int], None]], LaneHandler]
     contract: Contract = field(default_factory=Contract)
     factor: int = 1
-    """The parallelization factor: lanes a shard."""
+    """The parallelization factor: the number of lanes of each shard."""
     batch: int = 500
-    """The most records in one call."""
+    """The most records that a lane hands to its handler in one call."""
     max_in_flight: int = 10_000
-    """Of one shard, handed to the worker and not done up to there; then it reads no more of it."""
+    """The worker stops reading a shard when so many of its records lie between the committable position and the last
+    record read."""
     max_in_flight_bytes: int = 64 << 20
+    """The worker stops reading a shard when the records that no lane has released yet have so many bytes."""
 
 
 class Feed:
@@ -86,27 +92,29 @@ class Feed:
 
     @property
     def position(self) -> int:
-        """What may be committed."""
+        """The offset that may be committed: every record before this offset is done."""
         return self._window.position
 
     @property
     def in_flight(self) -> int:
-        """Records handed to the worker and not done up to there."""
+        """The number of records between the position and the last record that the worker read."""
         return len(self._window)
 
     @property
     def is_through(self) -> bool:
-        """Whether there is no more to read, and nothing to do but what a processor may still checkpoint."""
+        """Tell whether the shard has ended and every record is done, but for those that a processor has yet to
+        checkpoint."""
         return self.at_end and len(self._window) <= self._parked
 
     @property
     def is_full(self) -> bool:
-        """Whether it should be given no more. What a processor has not checkpointed yet is no reason."""
+        """Tell whether the worker should stop reading this shard. Records that a processor has yet to checkpoint do not
+        fill the shard."""
         return self._fill() >= 1
 
     @property
     def has_room(self) -> bool:
-        """Whether half of what makes it full is free again."""
+        """Tell whether a shard that was full is at most half full, so that the worker should read on."""
         return self._fill() <= 1 / 2
 
     def _fill(self) -> float:
@@ -114,7 +122,7 @@ class Feed:
         return max(records, self._bytes / self.options.max_in_flight_bytes)
 
     def feed(self, messages: list[Message]) -> None:
-        """The next records, in order."""
+        """Take the next records of the shard, in the order of their offsets, and wake idle lanes."""
         numbers = offsets(messages)
         size = sum(map(len, messages))
         with self._lock:
@@ -126,7 +134,7 @@ class Feed:
                 self._idle.pop().box.put(task)
 
     def reach_end(self, offset: int) -> None:
-        """There is no more before `offset`, which may lie behind control records."""
+        """Note that the shard ends at `offset`. Control records, which nobody handles, may lie before that offset."""
         self.at_end = True
         with self._lock:
             self.end_offset = offset
@@ -142,7 +150,7 @@ class Feed:
             self._idle.clear()
 
     def next_task(self, lane: Taker) -> Task | None:
-        """Wait for what this lane may process; None when it is to end."""
+        """Return the next task for this lane; wait where there is none. Return None when the lane should end."""
         with self._lock:
             task = self._take()
             if task is None and self._ending:
@@ -158,8 +166,11 @@ class Feed:
         return task
 
     def _is_far_ahead(self) -> bool:
-        """Whether some key has so much left of what is before the highest record begun that others should wait for it:
-        when the shard goes, all of that must be finished first."""
+        """Tell whether other keys should wait for a key that lags behind.
+
+        When the worker gives the shard up, the lanes must first finish all records before the highest one that a lane
+        has begun. So lanes begin no later record while one key has more than AHEAD_SECONDS of work before that record.
+        """
         if len(self._window) * self._record_seconds < AHEAD_SECONDS:
             return False
         if (now := time.monotonic()) - self._looked_ahead > LOOK_SECONDS:
@@ -168,27 +179,30 @@ class Feed:
         return self._left_behind * self._record_seconds > AHEAD_SECONDS
 
     def time_call(self, records: int, seconds: float) -> None:
-        """What a call took. A function of one record is given no more than it can do in a moment: what it has done is
-        told at the end of a call, so that more would come again after a crash."""
+        """Learn from the seconds that a call took for its records how many records the next calls get.
+
+        A handler of single records reports its progress at the end of a call, and a crash before that end repeats the
+        whole call. So such a handler gets only as many records as it can do in CALL_SECONDS.
+        """
         share = 1 / 4 if self._record_seconds else 1
         self._record_seconds += (seconds / records - self._record_seconds) * share
         if self._consumer.form is Form.RECORD:
-            # By doubling: the first records may have been poison, which takes no time.
+            # The number only doubles from call to call: poison takes no time, and may have been all of the first call.
             fits = int(CALL_SECONDS / max(self._record_seconds, 1e-9))
             self._most = max(1, min(self.options.batch, self._most * 2, fits))
 
     def release(self, task: Task) -> None:
-        """A lane is through with it."""
+        """Take back a task that a lane has finished, and hand the records that waited for its keys to idle lanes."""
         size = sum(map(len, task.messages))
         with self._lock:
             self._bytes -= size
             self._waiting.release(task)
-            # What waited for its keys is for others, too: this lane takes but a share.
+            # The lane itself takes only a share of these records.
             while len(self._idle) > 0 and (more := self._take()) is not None:
                 self._idle.pop().box.put(more)
 
     def finish(self, numbers: list[int], *, dead: bool = False) -> None:
-        """These are done, or `dead` letters."""
+        """Mark records as done, by their offsets; with `dead` the records have become dead letters."""
         with self._lock:
             self._window.finish(numbers)
             if dead:
@@ -197,30 +211,31 @@ class Feed:
                 self.counts.done += len(numbers)
 
     def count_handled(self, records: int) -> None:
-        """The handler is well through with so many."""
+        """Count records that the handler has processed without an error."""
         with self._lock:
             self.counts.handled += records
 
     def count_failed(self, failure: Failure) -> None:
-        """The handler has failed at one for good."""
+        """Count a record at which the handler has failed for the last time."""
         with self._lock:
             self.counts.failed += 1
             self.counts.last_failure = f"{failure.error_class}{f' at {failure.where}' if failure.where else ''}"
 
     def count_retries(self, records: int) -> None:
-        """So many are tried again."""
+        """Count records that the handler will get a second or later time."""
         with self._lock:
             self.counts.retries += records
 
     def park(self, count: int) -> None:
-        """So many more are with a processor that will say when they are done."""
+        """Change the number of records that a processor has and has not checkpointed; `count` may be negative."""
         with self._lock:
             self._parked += count
 
     def bury(self, message: Message, failure: Failure, stopping: Callable[[], bool]) -> bool:
-        """Make it a dead letter; whether it is one for certain. Waits for the topic as long as that takes.
+        """Send the record to the dead-letter topic, and tell whether the broker has acknowledged the letter.
 
-        Raises ShardlakeError where there is no topic for dead letters: then nothing past the record is committed.
+        Wait for the broker until `stopping` returns true. Raises ShardlakeError where there is no topic for dead
+        letters: then no offset past the record is committed.
         """
         if self._dead_letters is None:
             at = f"{self.shard_id}, sequence number {message.offset()}"
@@ -229,22 +244,24 @@ class Feed:
         return self._dead_letters.send(self.source, message, failure, stopping)
 
     def fail(self, error: BaseException) -> None:
-        """The worker shall end with this."""
+        """Note the error that ends the worker; the first error counts."""
         self.error = self.error or error
 
     def is_behind(self, offset: int) -> bool:
-        """Whether the shard is known to have later records."""
+        """Tell whether the worker has read a later record of the shard than the one at `offset`."""
         return offset + 1 < self.end_offset
 
     def say_waiting(self, why: str) -> None:
-        """Once in a while, however many lanes wait."""
+        """Print why lanes wait, at most once in SAY_EVERY_SECONDS for the whole shard."""
         if time.monotonic() - self._waiting_said > SAY_EVERY_SECONDS:
             self._waiting_said = time.monotonic()
             self.say(f"{self.shard_id}: {why} Waiting for it.")
 
     def say_failed(self, unit: Unit, reply: Reply, settled: Settled) -> None:
-        """A line for the first failure of a record, and one when it is a dead letter; without what the handler says,
-        for that may hold what is in the record."""
+        """Print a line when a record fails for the first time, and one when the record becomes a dead letter.
+
+        The lines leave out the handler's own message, which may quote the record.
+        """
         if (reply.error or reply.failed) and not unit.failures:
             failure = reply.error or Failure("PartialFailure", "")
             at = unit.messages[reply.failed[0] if reply.failed else reply.done].offset()

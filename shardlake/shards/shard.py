@@ -17,12 +17,12 @@ from shardlake.shards.handler import Consumer, Form
 from shardlake.shards.lane import Lane
 
 HUNG_LANES = 8
-"""So many threads may hang in a handler; then the worker ends, since nothing but its end frees them."""
+"""The most threads that may hang in a handler. The worker ends when more do, since only its end frees them."""
 HUNG = "Give the handler time limits of its own, or use --lanes process, where a lane that hangs is killed."
 
 
 class Shard(Feed):
-    """A feed and its lanes. The worker's thread looks after both."""
+    """A feed with its lanes. The worker's thread starts, watches and ends the lanes."""
 
     def __init__(
         self, shard_id: str, source: Source, position: int, consumer: Consumer, options: Options,
@@ -35,7 +35,7 @@ class Shard(Feed):
         self.lanes: list[Lane] = [Lane(self, self._consumer) for _ in range(self.options.factor)]
 
     def look_after_lanes(self, now: float) -> None:
-        """Give up lanes whose handler takes too long, and let others have their work."""
+        """Give up each lane whose handler takes too long, and start a lane that continues its work."""
         limit = self.options.contract.timeout_seconds
         if limit is None:
             return
@@ -48,9 +48,9 @@ class Shard(Feed):
                 self._time_out(lane, limit)
 
     def request_end(self, *, lost: bool = False) -> None:
-        """Let the lanes finish what is begun, and what is before it, so that all of it can be committed; no more.
+        """Let the lanes finish every record up to the last one begun, so that all of these records can be committed.
 
-        Where the shard is `lost` nothing can be committed, and nothing more is begun.
+        Where the shard is `lost`, nothing can be committed any more, and lanes begin no record.
         """
         stop_from = 0
         if not lost:
@@ -66,11 +66,11 @@ class Shard(Feed):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a lane is left that has not ended."""
+        """Tell whether a lane has not ended yet."""
         return not all(lane.ended(0) for lane in self.lanes)
 
     def await_end(self, seconds: float) -> bool:
-        """Whether all lanes have ended within so long; those that have not are given up."""
+        """Wait up to `seconds` for the lanes to end, give up the others, and tell whether all had ended in time."""
         deadline = time.monotonic() + seconds
         slow = [lane for lane in self.lanes if not lane.ended(max(0.0, deadline - time.monotonic()))]
         for lane in slow:

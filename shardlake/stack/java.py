@@ -20,11 +20,9 @@ TEMPORARY = "tmp"
 """In the folder of each server: what one leaves there that is killed goes with the stack's data."""
 
 
-def java(
-    name: str, folder: Path, *, heap_mb: int | tuple[int, int], options: list[str], train: bool = False
-) -> list[str]:
+def java(name: str, folder: Path, *, heap_mb: int, options: list[str], train: bool = False) -> list[str]:
     """The command up to the main class, for a server that keeps its files in `folder`. With `train` it writes the
-    archive that later starts read. The heap has `heap_mb`, or grows from the first to the second."""
+    archive that later starts read."""
     temporary = folder / TEMPORARY
     temporary.mkdir(parents=True, exist_ok=True)
     archive = layout.ARCHIVES / f"{name}.jsa"
@@ -34,8 +32,7 @@ def java(
         sharing = [f"-XX:SharedArchiveFile={archive}"]
     else:
         sharing = []
-    least, most = (heap_mb, heap_mb) if isinstance(heap_mb, int) else heap_mb
-    memory = [f"-Xms{least}m", f"-Xmx{most}m"]
+    memory = [f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m"]
     return [str(layout.JAVA), NO_SHARED_FILES, *sharing, *LOGGING, *memory, f"-Djava.io.tmpdir={temporary}", *options]
 
 

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 from shardlake.install import layout
-from shardlake.planner import CLIENT_JVM, MAIN, NAME, PORT_FILE, planning_environment, tell
+from shardlake.planner import MAIN, NAME, PORT_FILE, planning_environment, tell
 from shardlake.stack.flink import wheel_opens
-from shardlake.stack.java import java, log4j
+from shardlake.stack.java import SHORT_LIVED, java, log4j
 from shardlake.stack.server import ServerPlan
 from shardlake.storage import S3
 
-HEAP_MB = (64, 768)
-SHRINKING = ["-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30"]
+HEAP_MB = 768
+GROWING = ["-Xms64m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=30"]
 """The heap grows while a pipeline is planned, and gives its memory back afterwards."""
 
 
@@ -22,10 +22,9 @@ def planner(state: Path, s3: S3 | None = None) -> ServerPlan:
     folder = state / NAME
     folder.mkdir(mode=0o700, exist_ok=True)
     port = folder / "port"
-    plugins = {"FLINK_PLUGINS_DIR": str(layout.PLUGINS_WITH_S3), **s3.environment()} if s3 else {}
-    environment = {**planning_environment(), **plugins}
-    options = [*CLIENT_JVM.split(), *SHRINKING, "-XX:+ExitOnOutOfMemoryError", *wheel_opens().split()]
-    options.append(f"-Dlog4j2.configurationFile={log4j(folder, 'warn')}")
+    environment = planning_environment(s3)
+    logging = f"-Dlog4j2.configurationFile={log4j(folder, 'warn')}"
+    options = [*SHORT_LIVED, *GROWING, "-XX:+ExitOnOutOfMemoryError", *wheel_opens().split(), logging]
     return ServerPlan(
         name=NAME,
         command=[

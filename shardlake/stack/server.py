@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +93,8 @@ class Server:
 
     def _tidy(self) -> None:
         if self._process.stdin:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         sockets.remove(self.plan.sockets)
 
     def log_tail(self, lines: int = 8) -> str:
@@ -115,6 +117,7 @@ class Server:
                 preexec_fn=die_with_parent(),
             )
         if told is not None and process.stdin:
-            process.stdin.write(told)
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it has ended, and `is_ready` says why
+                process.stdin.write(told)
+                process.stdin.flush()
         return process

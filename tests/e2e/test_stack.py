@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from shardlake import topics
+from shardlake.flink.submit import Submission
 from shardlake.stack.stack import PRIVATE
 from shardlake.testing.stack import RunningStack, free_port_base
 from tests.support import PATIENCE_SECONDS, ROOT, Topic, command_line, event, wait_for
@@ -172,6 +173,29 @@ def test_everything_listens_on_loopback_only(stack: RunningStack) -> None:
         listening = [c for c in psutil.Process(server.pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         assert listening, name
         assert {c.laddr.ip.removeprefix("::ffff:") for c in listening} == {"127.0.0.1"}, (name, listening)
+
+
+def test_a_client_plans_in_the_planner_of_the_stack(
+    stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARDLAKE_STATE", str(stack.stack.state))
+    lock = stack.stack.state / "planner" / "lock"
+    before = {child.pid for child in psutil.Process().children()}
+    submission = Submission(stack.pipeline, stack.settings, {"archive": {}}, tmp_path / "submit.log")
+    (client,) = (child for child in psutil.Process().children() if child.pid not in before)
+
+    def jvms() -> list[psutil.Process]:
+        return [child for child in client.children() if child.name() == "java"]
+
+    def has_claimed() -> bool:
+        return lock.exists() and lock.read_text() == str(client.pid)
+
+    try:
+        wait_for(lambda: has_claimed() or jvms(), "the client to claim the planner, or to start a JVM")
+        assert has_claimed()
+        assert jvms() == []
+    finally:
+        submission.abandon()
 
 
 AS_ANOTHER_USER = """

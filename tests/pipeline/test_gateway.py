@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shardlake.flink.gateway import connect
-from shardlake.planner import NAME, Claim, planning_environment
+from shardlake.planner import Claim, planning_environment
 from shardlake.stack.stack import Stack
 from shardlake.testing.jobs import mini_cluster_environment
 from shardlake.testing.stack import free_port_base
@@ -85,7 +85,7 @@ def test_what_a_client_made_goes_with_its_last_connection(tmp_path: Path, monkey
 
     monkeypatch.delenv("SHARDLAKE_PII_KEY", raising=False)  # the mini cluster's is too short for a stack
     with Stack(tmp_path, port_base=free_port_base(), data=tmp_path / "data", servers=["planner"]):
-        claim = Claim.of(tmp_path / NAME, {**os.environ, **planning_environment()})
+        claim = Claim.of(tmp_path, {**os.environ, **planning_environment()})
         assert claim is not None
         first = connect(claim.port, claim.token)
         numbers = first.jvm.java.util.ArrayList()

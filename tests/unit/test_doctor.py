@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from shardlake.doctor import jobs, machine
-from shardlake.doctor.data import _difference
+from shardlake.doctor.data import _difference, _schema
 from shardlake.doctor.finding import Check, Finding, examine
 from shardlake.errors import Unavailable
 from shardlake.flink.apart import LeftOut, keep, note
@@ -144,11 +144,11 @@ def test_a_job_that_was_left_out_is_amiss_until_it_was_taken_up(
 
 @pytest.mark.parametrize("text", ['"string"', '["null", "int"]', '{"type": "enum", "symbols": []}', "7"])
 def test_a_registered_schema_that_is_no_record_is_said_to_be_none(text: str) -> None:
-    assert _difference(text, {"fields": [{"name": "a"}]}) == ": it is no record"
+    assert _difference(_schema(text), {"fields": [{"name": "a"}]}) == ": it is no record"
 
 
 def test_fields_that_differ_in_the_registry_are_named() -> None:
     registered = {"type": "record", "fields": [{"name": "a"}, {"name": "b", "type": "int"}, {"name": "same"}]}
     folder = {"type": "record", "fields": [{"name": "b", "type": "long"}, {"name": "same"}, {"name": "c"}]}
-    assert _difference(json.dumps(registered), folder) == " in a, b, c"
-    assert _difference("[" * 100_000, folder) == ": it is no record"
+    assert _difference(_schema(json.dumps(registered)), folder) == " in a, b, c"
+    assert _difference(_schema("[" * 100_000), folder) == ": it is no record"

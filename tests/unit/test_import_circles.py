@@ -1,4 +1,4 @@
-"""No module of the engine imports itself through others, also not for types alone."""
+"""Checks that no module of the engine imports itself by way of other modules; imports for type checking count too."""
 
 from __future__ import annotations
 
